@@ -1,0 +1,48 @@
+"""What can go wrong, as one small tree: each class is one decision of the loop.
+
+TagstreamError
+├── SettingsError            the call or the settings are wrong: exit 2
+├── Skip                     this record: a dead letter, the rest of the batch goes on
+├── DeliveryFailed           try again: fresh producer, rewind to the committed offsets
+│   ├── DeliveryRefused      the group has moved on: as above, but only after the membership changed
+│   └── TooLarge             a record of this outcome is more than its topic takes: cut it in two
+└── Stop                     nothing we can do: exit 1, one line that says what and what to do
+    └── Stalled              no progress within a deadline: exit 1, the supervisor starts us again
+"""
+
+
+class TagstreamError(Exception):
+    """The root; its text is one line for people: what, where, what to do. Never the text of a message."""
+
+
+class SettingsError(TagstreamError):
+    """The call or the settings are wrong."""
+
+
+class Skip(TagstreamError):
+    """This record cannot be tagged. `reason` is one of `schemas.Reason`."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class DeliveryFailed(TagstreamError):
+    """Nothing of the outcome counts; deliver it again after recovery."""
+
+
+class DeliveryRefused(DeliveryFailed):
+    """The broker refused the batch's generation or member: the partitions may be somebody else's."""
+
+
+class TooLarge(DeliveryFailed):
+    """At least one record of the outcome is larger than its topic or the broker takes."""
+
+
+class Stop(TagstreamError):
+    """The worker must end."""
+
+
+class Stalled(Stop):
+    """No progress although there was work."""

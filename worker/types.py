@@ -1,0 +1,282 @@
+"""The values that flow through the pipeline, and the Protocols of the parts that it drives.
+
+A batch moves whole through the stages: `Batch` → `Prepared` → `Predictions` and `Assignments` → `Outcome`.
+Every value is frozen; a stage makes a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Partition(NamedTuple):
+    """A topic partition; equal to, and usable as, kafka-python's `TopicPartition`."""
+
+    topic: str
+    partition: int
+
+
+class Header(NamedTuple):
+    """A record header; Kafka allows a null value."""
+
+    key: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One consumed record, bytes as they came. `timestamp_ms` is None where the record has none (-1)."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A contiguous span of offsets per partition, with the offsets that its transaction will commit.
+
+    `offsets` is the next offset to read of each partition, transaction markers included; a batch without records only
+    commits positions. `fence` is what the source needs back to prove that the partitions were its own (the consumer
+    group's metadata at the poll); `epoch` is the source's: a batch of an older epoch must not be delivered.
+    """
+
+    records: tuple[Record, ...]
+    offsets: Mapping[Partition, int]
+    epoch: int = 0
+    fence: Any = None
+    polled_at_s: float = 0.0
+
+    def cut(self, index: int) -> tuple[Batch, Batch]:
+        """Split before `records[index]` into two batches that commit the same offsets, one after the other."""
+        head, tail = self.records[:index], self.records[index:]
+        reached = {Partition(r.topic, r.partition): r.offset + 1 for r in head}
+        remaining = {Partition(r.topic, r.partition) for r in tail}
+        first = {p: reached[p] if p in remaining else self.offsets[p] for p in reached}
+        rest = {p: offset for p, offset in self.offsets.items() if p not in reached or p in remaining}
+        return replace(self, records=head, offsets=first), replace(self, records=tail, offsets=rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a message first came from; differs from its record's coordinates only on a replay."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A decoded, validated record: what the model is to read, and what the result has to say of its source.
+
+    `charset` is what the bytes were read as; `charset_guessed` says that it was not declared, or declared wrongly.
+    `replays` counts how often the record has come back from the dead-letter topic.
+    """
+
+    id: str
+    origin: Origin
+    text: str
+    language: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    charset: str = "utf-8"
+    charset_guessed: bool = False
+    replays: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be tagged: `reason` is one of `schemas.Reason`, `detail` one line without any text."""
+
+    stage: Literal["decode", "prepare", "infer", "deliver"]
+    reason: str
+    detail: str
+    replays: int = 0
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A record that the settings say to pass over (a tombstone, a blank text): counted, no output."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A record that the settings say to send on as it is (a tombstone for compacted outputs)."""
+
+    reason: str
+
+
+Decoded = Message | DeadLetter | Dropped | Passed
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """Token ids of n texts, special tokens included, as the engine wants them.
+
+    `ids[i]` is None where text i could not be tokenised (`errors[i]` says why, without text). `windows[i]` is the
+    number of rows of a forward pass that text i takes; `truncated[i]`: the model does not see its end.
+    """
+
+    ids: Sequence[Any]
+    lengths: NDArray[np.int32]
+    windows: NDArray[np.int32]
+    truncated: NDArray[np.bool_]
+    errors: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """What a classifier says of itself. `kind`: `single` softmax over labels, `multi` independent sigmoids."""
+
+    name: str
+    kind: Literal["single", "multi"]
+    labels: tuple[str, ...]
+    model: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What one pass gives for n texts, in the order of the texts.
+
+    `scores[c]` is float32 [n, labels of classifier c], probabilities; `embeddings` float32 [n, d], L2-normalised.
+    `forward_s` and `padding_share` describe the pass; `failed[i]` says why text i could not be computed.
+    """
+
+    classifiers: tuple[Classifier, ...]
+    scores: tuple[NDArray[np.float32], ...]
+    embeddings: NDArray[np.float32]
+    forward_s: float = 0.0
+    padding_share: float = 0.0
+    failed: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignments:
+    """Clusters of n texts under one version of a table. `ids[i]` is None for `unassigned`.
+
+    `similarity` is the cosine to the own (or nearest) centre, float32 [n]. `names` maps each id in use to its name.
+    """
+
+    table: str
+    version: int
+    ids: Sequence[int | None]
+    similarity: NDArray[np.float32]
+    names: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A record to produce. `partition` None lets the partitioner decide by key."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch decoded and tokenised. `decoded` is aligned with `batch.records`; `tokenized` with the messages in it."""
+
+    batch: Batch
+    decoded: tuple[Decoded, ...]
+    tokenized: Tokenized
+
+    @property
+    def messages(self) -> list[Message]:
+        return [d for d in self.decoded if isinstance(d, Message)]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch's transaction holds: for each record its outputs, and behind them the batch's offsets."""
+
+    batch: Batch
+    outputs: tuple[tuple[Output, ...], ...]
+
+    def cut(self, index: int) -> tuple[Outcome, Outcome]:
+        first, rest = self.batch.cut(index)
+        return Outcome(first, self.outputs[:index]), Outcome(rest, self.outputs[index:])
+
+
+class Source(Protocol):
+    """Where batches come from. Called by the poll thread only, unless a verb says otherwise."""
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch; a batch of an older one is stale. Any thread."""
+
+    def poll(self, timeout_s: float, max_records: int) -> Batch | None:
+        """The next batch, or None. Blocks up to `timeout_s`, longer in a rebalance. Raises `Stop`."""
+
+    def idle(self) -> None:
+        """Keep the membership alive while the pipe is full: never returns records, never blocks."""
+
+    def rewind(self, refused: Batch | None = None) -> None:
+        """Forget what was polled and not committed; the next poll starts at the committed offsets. Any thread.
+
+        `refused` is a batch whose fence the broker refused: then nothing is polled until the membership has changed.
+        """
+
+    def close(self) -> None:
+        """Leave the group. Bounded; never raises."""
+
+
+class Delivery(Protocol):
+    """Where outcomes go. Called by the deliver thread only."""
+
+    def deliver(self, outcome: Outcome) -> None:
+        """All outputs and the offsets, or nothing. Blocks, bounded. Raises `DeliveryFailed` or `Stop`."""
+
+    def recover(self) -> None:
+        """Make ready again after a failure; blocks until the destination can be reached. Raises `Stop`."""
+
+    def close(self) -> None:
+        """Bounded; never raises."""
+
+
+class Engine(Protocol):
+    """One model. `tokenize` runs in the prepare thread, `infer` in the infer thread, at the same time."""
+
+    @property
+    def classifiers(self) -> tuple[Classifier, ...]: ...
+
+    def tokenize(self, texts: Sequence[str]) -> Tokenized:
+        """Never raises for a text: what cannot be tokenised is in `errors`."""
+
+    def infer(self, tokenized: Tokenized) -> Predictions:
+        """One pass over all texts that have ids, results in the order of the texts. Any batch size, 0 included."""
+
+
+class Clusters(Protocol):
+    """One cluster table. `assign` is pure; `learn` returns nothing."""
+
+    def assign(self, embeddings: NDArray[np.float32]) -> Assignments:
+        """Clusters of float32 [n, d] unit rows under the newest table. The infer thread; never blocks."""
+
+    def learn(self, embeddings: NDArray[np.float32], texts: Sequence[str]) -> None:
+        """Offer samples of a delivered batch. The deliver thread; never blocks, may leave samples out."""
+
+    def close(self) -> None: ...
+
+
+Decode = Callable[[Record], Decoded]
