@@ -225,14 +225,21 @@ class Source(Protocol):
     def epoch(self) -> int:
         """The current epoch; a batch of an older one is stale. Any thread."""
 
+    @property
+    def exhausted(self) -> bool:
+        """There will be no more batches: a bounded input has been read to its end."""
+
     def poll(self, timeout_s: float, max_records: int) -> Batch | None:
         """The next batch, or None. Blocks up to `timeout_s`, longer in a rebalance. Raises `Stop`."""
 
     def idle(self) -> None:
         """Keep the membership alive while the pipe is full: never returns records, never blocks."""
 
+    def suspend(self) -> None:
+        """Make all that was handed out stale, and hand out nothing until `rewind`. Any thread."""
+
     def rewind(self, refused: Batch | None = None) -> None:
-        """Forget what was polled and not committed; the next poll starts at the committed offsets. Any thread.
+        """Start again at the committed offsets. Any thread.
 
         `refused` is a batch whose fence the broker refused: then nothing is polled until the membership has changed.
         """

@@ -1,0 +1,166 @@
+"""A fleet of workers, the ways to hurt it, and the account of what came out."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE_S = 180.0
+
+
+@dataclass
+class Topics:
+    """Of one scenario."""
+
+    source: str
+    results: str
+    dead_letters: str
+    group: str
+
+
+@dataclass
+class Fleet:
+    """Worker processes over one broker; use as a context manager, which kills what is left."""
+
+    bootstrap: str
+    topics: Topics
+    logs: Path
+    settings: tuple[str, ...] = ()
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    started: int = 0
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.kill()
+            worker.wait()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        self.started += 1
+        log = (self.logs / f"worker-{self.started}.log").open("wb")
+        call = [sys.executable, "-m", "tests.kafka.fake_worker", *self._settings()]
+        worker = subprocess.Popen(call, cwd=REPOSITORY, stderr=log, stdout=log)
+        log.close()
+        self.workers.append(worker)
+        return worker
+
+    def kill(self, worker: subprocess.Popen[bytes], how: signal.Signals = signal.SIGKILL) -> None:
+        worker.send_signal(how)
+        worker.wait(60)
+        self.workers.remove(worker)
+
+    def _settings(self) -> list[str]:
+        topics = self.topics
+        return [
+            f"kafka.bootstrap={self.bootstrap}",
+            f"kafka.group_id={topics.group}",
+            f"input.topics=[{topics.source}]",
+            f"output.topic={topics.results}",
+            f"dead_letter.topic={topics.dead_letters}",
+            "kafka.request_timeout_s=2",
+            "delivery.delivery_timeout_s=3",
+            "delivery.transaction_timeout_s=4",
+            "kafka.session_timeout_s=6",
+            "delivery.drain_timeout_s=3",
+            "batch.max_records=150",
+            *self.settings,
+        ]
+
+
+def fill(bootstrap: str, topic: str, partitions: int, count: int) -> None:
+    """`count` texts, numbered, over all partitions; every hundredth is broken."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, batch_size=256 * 1024)
+    futures = []
+    for number in range(count):
+        value = b"{broken" if number % 100 == 7 else json.dumps({"text": f"text number {number}"}).encode()
+        futures.append(producer.send(topic, value=value, key=str(number).encode(), partition=number % partitions))
+    producer.flush()
+    for future in futures:
+        future.get()
+    producer.close()
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a read-committed reader of both outputs finds. `repeated` and `missing` are source coordinates."""
+
+    results: int
+    dead: int
+    repeated: int
+    missing: int
+    disordered: int
+
+    @property
+    def found(self) -> int:
+        return self.results + self.dead - self.repeated
+
+
+def account(bootstrap: str, topics: Topics, partitions: int, count: int, patience_s: float = PATIENCE_S) -> Account:
+    """Read both outputs until every input has been seen, or patience ends."""
+    seen: Counter[tuple[int, int]] = Counter()
+    last: dict[tuple[str, int], int] = defaultdict(lambda: -1)
+    kinds: Counter[str] = Counter()
+    disordered = 0
+    deadline = time.monotonic() + patience_s
+    for topic, partition, offset in _coordinates(bootstrap, topics, deadline, lambda: len(seen) >= count):
+        seen[partition, offset] += 1
+        kinds[topic] += 1
+        disordered += offset < last[topic, partition]
+        last[topic, partition] = max(last[topic, partition], offset)
+    repeated = sum(n - 1 for n in seen.values())
+    return Account(kinds[topics.results], kinds[topics.dead_letters], repeated, count - len(seen), disordered)
+
+
+def _coordinates(bootstrap: str, topics: Topics, deadline: float, done) -> Iterator[tuple[str, int, int]]:  # type: ignore[no-untyped-def]
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
+    )
+    outputs = [TopicPartition(t, p) for t in (topics.results, topics.dead_letters) for p in consumer.partitions_for_topic(t)]
+    consumer.assign(outputs)
+    consumer.seek_to_beginning()
+    quiet = 0
+    while time.monotonic() < deadline and quiet < 3:
+        polled = consumer.poll(timeout_ms=500, max_records=5000)
+        quiet = quiet + 1 if done() and not polled else 0
+        for records in polled.values():
+            for record in records:
+                yield record.topic, *_source_of(record, topics)
+    consumer.close()
+
+
+def _source_of(record, topics: Topics) -> tuple[int, int]:  # type: ignore[no-untyped-def]
+    if record.topic == topics.results:
+        source = json.loads(record.value)["source"]
+        return source["partition"], source["offset"]
+    headers = dict(record.headers)
+    return int(headers["tagstream-source-partition"]), int(headers["tagstream-source-offset"])
+
+
+def committed_lag(bootstrap: str, topics: Topics, partitions: int) -> int:
+    """Offsets between what the group has committed and the ends of the input."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=topics.group, enable_auto_commit=False)
+    inputs = [TopicPartition(topics.source, p) for p in range(partitions)]
+    ends = consumer.end_offsets(inputs)
+    lag = sum(ends[tp] - (consumer.committed(tp) or 0) for tp in inputs)
+    consumer.close()
+    return lag
+
+
+def moments(seed: int, kills: int, low_s: float = 0.3, high_s: float = 2.5) -> Iterator[float]:
+    """Random pauses between blows: what a kill meets must not depend on a rhythm."""
+    rng = random.Random(seed)
+    for _ in range(kills):
+        yield rng.uniform(low_s, high_s)

@@ -1,0 +1,331 @@
+"""The composition root: settings in, a wired worker out. The only place that knows every part."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from worker import __version__
+from worker.clusters.none import NoClusters
+from worker.clusters.process import ClusterProcess
+from worker.clusters.recipe import Recipe
+from worker.errors import SettingsError, Stop
+from worker.inflight import InFlight
+from worker.kafka.client import make_consumer, make_producer
+from worker.kafka.delivery import DiscardingDelivery, FlushingDelivery, TransactionalDelivery
+from worker.kafka.security import Connection
+from worker.kafka.source import KafkaSource, Reading
+from worker.kafka.topics import TopicAdmin, TopicSpec, required_topics
+from worker.metrics import Metrics
+from worker.monitor import Monitor
+from worker.pipeline import Pipeline
+from worker.policy.routes import Policy, findings
+from worker.results import ResultForm
+from worker.settings import Settings
+from worker.sizing import BatchSizer, Sizing
+from worker.tagging import Rules, Tagging
+from worker.text.decode import Decoder, TopicFormat
+from worker.types import Clusters, Delivery, Engine
+
+log = structlog.get_logger()
+
+STALL_S = 120.0  # longer than any rebalance or broker restart, shorter than anybody's patience
+FETCH_WAIT_MS = 100
+
+Until = Literal["end"] | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How `tagstream run` was called: a stream without end, a bounded backfill, or a try without writes."""
+
+    until: Until | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A wired worker: `run` blocks until it has stopped."""
+
+    pipeline: Pipeline
+    monitor: Monitor
+    clusters: Clusters
+    drain_timeout_s: float
+
+    def run(self) -> None:
+        """Raises what stopped it; returns after a graceful stop or at the end of a bounded input."""
+        self.monitor.start()
+        try:
+            self.pipeline.run(drain_timeout_s=self.drain_timeout_s)
+        finally:
+            self.clusters.close()
+            self.monitor.close()
+
+
+def load_model(settings: Settings) -> Engine:
+    """The engine that the settings name. Raises `SettingsError`."""
+    from worker.model.engine import load_engine
+
+    model = settings.model
+    return load_engine(
+        path=model.path,
+        name=model.name,
+        labels=model.labels,
+        device=model.device,
+        dtype=model.dtype,
+        max_batch_tokens=model.max_batch_tokens,
+        allow_download=model.allow_download,
+        threads=model.threads,
+    )
+
+
+def make_clusters(settings: Settings) -> Clusters:
+    """The cluster table, with its learner in a process of its own."""
+    clusters = settings.clusters
+    if not clusters.enabled:
+        return NoClusters()
+    recipe = Recipe(
+        table=clusters.table,
+        k=clusters.k,
+        warmup=clusters.warmup,
+        unassigned_quantile=clusters.unassigned_quantile,
+        seed=clusters.seed,
+    )
+    return ClusterProcess(
+        recipe=recipe, samples_per_s=clusters.samples_per_s, names=clusters.names, clock=time.monotonic
+    )
+
+
+def make_tagging(settings: Settings, engine: Engine, clusters: Clusters, metrics: Metrics) -> Tagging:
+    """The stages between input and output, the same with and without Kafka. Raises `SettingsError`."""
+    policy = make_policy(settings)
+    wrong = findings(policy, engine.classifiers)
+    if wrong:
+        raise SettingsError(wrong[0])
+    rules = Rules(policy, settings.model.multi_threshold, make_form(settings), settings.batch.max_tokens)
+    return Tagging(decode=make_decoder(settings), engine=engine, clusters=clusters, rules=rules, metrics=metrics)
+
+
+def make_policy(settings: Settings) -> Policy:
+    review = settings.policy.review
+    return Policy(
+        default_topic=settings.output.topic,
+        primary=settings.policy.primary,
+        routes=settings.policy.routes,
+        review_topic=review.topic if review else None,
+        review_below=review.below if review else 0.0,
+    )
+
+
+def make_form(settings: Settings) -> ResultForm:
+    output = settings.output
+    return ResultForm(
+        format=output.format,
+        partition=output.partition,
+        include_text=output.include_text,
+        timestamp=output.timestamp,
+        dead_letter_topic=settings.dead_letter.topic,
+        default_topic=output.topic,
+    )
+
+
+def make_decoder(settings: Settings) -> Decoder:
+    given = settings.input
+    default = TopicFormat(given.format, given.fields.model_dump(), given.keep_unknown_fields)
+    topics = {
+        topic.topic: TopicFormat(
+            topic.format or given.format, (topic.fields or given.fields).model_dump(), given.keep_unknown_fields
+        )
+        for topic in given.topics
+    }
+    return Decoder(
+        max_bytes=settings.text.max_bytes,
+        default=default,
+        topics=topics,
+        tombstones=given.tombstones,
+        blank_text=given.blank_text,
+        replay_topic=settings.dead_letter.replay_topic,
+    )
+
+
+def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
+    """Every topic that a worker with these settings reads or writes."""
+    return required_topics(
+        inputs=[topic.topic for topic in settings.input.topics],
+        outputs=[topic for topic in settings.output_topics() if topic != settings.dead_letter.topic],
+        dead_letter=settings.dead_letter.topic,
+        replay=settings.dead_letter.replay_topic,
+        partitions=settings.kafka.partitions,
+        replication_factor=settings.kafka.replication_factor,
+    )
+
+
+def ensure_topics(settings: Settings, connection: Connection) -> None:
+    """Refuse to start without its topics, or make them with `kafka.create_topics`. Raises `Stop`."""
+    specs = topic_specs(settings)
+    with TopicAdmin(connection) as admin:
+        if settings.kafka.create_topics:
+            admin.create(specs)
+        found = admin.describe(spec.name for spec in specs)
+    missing = [spec.name for spec in specs if spec.name not in found]
+    if missing:
+        raise Stop(
+            f"missing topics: {', '.join(missing)}: make them with `tagstream topics create`,"
+            " or set kafka.create_topics to true"
+        )
+
+
+def make_worker(settings: Settings, engine: Engine, mode: Mode) -> Worker:
+    """Wire all parts. Connects to Kafka. Raises `SettingsError` and `Stop`."""
+    if not settings.input.topics and not settings.input.pattern:
+        raise SettingsError("nothing to read: set input.topics or input.pattern")
+    connection = Connection.of(settings.kafka)
+    ensure_topics(settings, connection)
+    metrics = Metrics(CollectorRegistry())
+    _describe(settings, engine, metrics)
+    clusters = make_clusters(settings)
+    tagging = make_tagging(settings, engine, clusters, metrics)
+    in_flight = InFlight()
+    monitor = Monitor(
+        metrics=metrics,
+        in_flight=in_flight,
+        host=settings.http.host,
+        port=settings.http.port,
+        log_level=settings.logging.level,
+    )
+    source = _source(settings, connection, mode, in_flight, monitor)
+    pipeline = Pipeline(
+        source=source,
+        delivery=_delivery(settings, connection, mode, source, lambda: monitor.stopping),
+        stages=tagging,
+        in_flight=in_flight,
+        sizer=BatchSizer(Sizing(settings.batch.target_s, settings.batch.max_records)),
+        observer=metrics,
+        slots=settings.batch.slots,
+    )
+    monitor.watch(
+        pipeline=pipeline,
+        source=source,
+        clusters=clusters,
+        engine=engine,
+        stage_deadline_s=settings.delivery.stage_deadline_s,
+        stall_s=STALL_S,
+    )
+    return Worker(pipeline, monitor, clusters, settings.delivery.drain_timeout_s)
+
+
+def _describe(settings: Settings, engine: Engine, metrics: Metrics) -> None:
+    batch = settings.batch
+    metrics.set_build(version=__version__, python=platform.python_version())
+    metrics.set_limits(
+        records=batch.slots * batch.max_records,
+        bytes=batch.slots * batch.max_bytes,
+        tokens=batch.slots * batch.max_tokens,
+    )
+    for classifier in engine.classifiers:
+        metrics.set_model(
+            classifier=classifier.name,
+            model=classifier.model,
+            revision=classifier.revision,
+            device=getattr(engine, "device", "cpu"),
+            dtype=getattr(engine, "dtype", "float32"),
+        )
+
+
+def _source(
+    settings: Settings, connection: Connection, mode: Mode, in_flight: InFlight, monitor: Monitor
+) -> KafkaSource:
+    grouped = not mode.dry_run
+    reading = Reading(
+        topics=settings.input_topics(),
+        pattern=_pattern(settings),
+        start=settings.input.start,
+        on_gap=settings.input.on_gap,
+        until=mode.until,
+        grouped=grouped,
+    )
+    consumer = partial(
+        make_consumer,
+        connection.client_options(),
+        group_id=_group_id(settings, mode) if grouped else None,
+        group_instance_id=settings.kafka.instance_id if grouped else None,
+        session_timeout_ms=int(settings.kafka.session_timeout_s * 1000),
+        heartbeat_interval_ms=int(settings.kafka.session_timeout_s * 1000 / 15),
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        max_poll_interval_ms=int(settings.delivery.stage_deadline_s * 1000),
+    )
+    return KafkaSource(
+        make_consumer=consumer,
+        reading=reading,
+        in_flight=in_flight,
+        drain_timeout_s=settings.delivery.drain_timeout_s,
+        max_batch_bytes=settings.batch.max_bytes,
+        linger_s=settings.batch.linger_ms / 1000,
+        events=monitor,
+    )
+
+
+def _pattern(settings: Settings) -> str | None:
+    """With a replay topic the pattern has to match that as well."""
+    pattern, replay = settings.input.pattern, settings.dead_letter.replay_topic
+    if pattern is None or replay is None:
+        return pattern
+    return f"(?:{pattern})|^{replay.replace('.', '[.]')}$"
+
+
+def _group_id(settings: Settings, mode: Mode) -> str:
+    """A bounded backfill has a group of its own, so that the stream's offsets stay as they are."""
+    if mode.until is None:
+        return settings.kafka.group_id
+    end = mode.until if isinstance(mode.until, str) else f"{mode.until:%Y%m%dT%H%M%S}"
+    return f"{settings.kafka.group_id}-until-{end}"
+
+
+def _delivery(
+    settings: Settings, connection: Connection, mode: Mode, source: KafkaSource, stopping: Callable[[], bool]
+) -> Delivery:
+    if mode.dry_run:
+        return DiscardingDelivery()
+    delivery = settings.delivery
+    more: dict[str, Any] = {}
+    if delivery.mode == "exactly_once":
+        more = {
+            "transactional_id": transactional_id(delivery.transactional_id_prefix, settings.kafka.instance_id),
+            "transaction_timeout_ms": int(delivery.transaction_timeout_s * 1000),
+        }
+    producing: dict[str, Any] = {
+        "make": partial(
+            make_producer,
+            connection.client_options(),
+            compression=settings.output.compression,
+            delivery_timeout_s=delivery.delivery_timeout_s,
+            **more,
+        ),
+        "topics": settings.output_topics(),
+        "timeout_s": delivery.transaction_timeout_s,
+        "stopping": stopping,
+    }
+    if delivery.mode == "exactly_once":
+        return TransactionalDelivery(**producing)
+    return FlushingDelivery(commit=source.commit, **producing)
+
+
+def transactional_id(prefix: str, instance_id: str | None) -> str:
+    """One per process, the same across rebuilds of its producer; static only with static membership."""
+    return f"{prefix}-{instance_id or uuid.uuid4()}"
+
+
+def settle_environment() -> None:
+    """What the libraries read from the environment, decided before they are imported."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the forward pass has the cores
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

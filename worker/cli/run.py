@@ -1,0 +1,52 @@
+"""`tagstream run`: the worker."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+import click
+
+from worker.cli.options import with_settings
+from worker.errors import SettingsError
+from worker.settings import Settings
+
+
+@click.command("run", help="Run a worker: texts in from Kafka, tagged messages out, until SIGTERM or Ctrl-C.")
+@with_settings
+@click.option("--until", metavar="end|TIME", help="Stop there: a bounded backfill, in a consumer group of its own.")
+@click.option("--dry-run", is_flag=True, help="Tag and count, without a consumer group and without writing.")
+def command(settings: Settings, until: str | None, dry_run: bool) -> None:
+    from worker import app, logs
+
+    logs.configure(settings.logging.level, settings.logging.format)
+    app.settle_environment()
+    mode = app.Mode(_parse_until(until), dry_run)
+    worker = app.make_worker(settings, app.load_model(settings), mode)
+    handle_signals(worker)
+    worker.run()
+
+
+def handle_signals(worker: Any) -> None:
+    """SIGTERM and SIGINT drain and stop, the second one at once; SIGUSR1 pauses, SIGUSR2 resumes."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.SIG_DFL)
+        worker.pipeline.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGUSR1, lambda *_: worker.pipeline.pause())
+    signal.signal(signal.SIGUSR2, lambda *_: worker.pipeline.resume())
+
+
+def _parse_until(text: str | None) -> Any:
+    if text is None or text == "end":
+        return text
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"--until {text}: write `end` or a time such as 2026-01-31T12:00:00Z") from None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -1,0 +1,24 @@
+"""Clusters switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.types import Assignments
+
+
+class NoClusters:
+    """Assigns nothing, learns nothing; its table has no name."""
+
+    def assign(self, embeddings: NDArray[np.float32]) -> Assignments:
+        count = len(embeddings)
+        return Assignments("", 0, [None] * count, np.zeros(count, dtype=np.float32), {})
+
+    def learn(self, embeddings: NDArray[np.float32], texts: Sequence[str]) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""

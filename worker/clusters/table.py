@@ -1,0 +1,53 @@
+"""A snapshot of the clusters: what workers assign by, and its bytes for the way between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.clusters import wire
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """One version of the clusters; version 0 is the empty table of the warm-up.
+
+    Row i of `centres` (float32 [k, d], unit rows) is cluster `ids[i]`; `counts[i]` (int64) is its weight in learning,
+    capped. A text less similar than `threshold` to every centre is unassigned. `names` lacks clusters without a name.
+    """
+
+    name: str
+    version: int = 0
+    ids: tuple[int, ...] = ()
+    centres: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    threshold: float = 0.0
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        header = {
+            "name": self.name,
+            "version": self.version,
+            "ids": self.ids,
+            "counts": self.counts.tolist(),
+            "threshold": self.threshold,
+            "names": [self.names.get(i) for i in self.ids],
+        }
+        return wire.pack(header, self.centres)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Table:
+        header, centres = wire.unpack(data)
+        ids = tuple(header["ids"])
+        return cls(
+            name=header["name"],
+            version=header["version"],
+            ids=ids,
+            centres=centres,
+            counts=np.array(header["counts"], dtype=np.int64),
+            threshold=header["threshold"],
+            names={i: name for i, name in zip(ids, header["names"], strict=True) if name},
+        )

@@ -1,0 +1,106 @@
+"""kafka-python consumers and producers as tagstream needs them, and the two places where its inside is touched.
+
+Both are pinned to the version that `pyproject.toml` names, and a test fails when the library changes there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import kafka.record.default_records as default_records
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+STRICT, LENIENT = '.decode("utf-8")', '.decode("utf-8", "backslashreplace")'
+
+# The broker answers CONCURRENT_TRANSACTIONS right after a commit; the client's default of 100 ms would be the price of
+# every second transaction.
+RETRY_BACKOFF_MS = 10
+
+SENDER_JOIN_S = 5.0
+
+
+def read_headers_leniently() -> None:
+    """Keep one header key that is not UTF-8 from stopping its partition for good; calling it again does nothing.
+
+    kafka-python decodes header keys strictly inside `poll()`, which then never returns another record.
+    """
+    batch = default_records.DefaultRecordBatch
+    if getattr(batch, "reads_headers_leniently", False):
+        return
+    source = textwrap.dedent(inspect.getsource(batch._read_msg))
+    if source.count(STRICT) != 1:
+        raise RuntimeError("kafka-python has changed where it decodes header keys")
+    scope: dict[str, Any] = {}
+    exec(source.replace(STRICT, LENIENT), vars(default_records), scope)
+    batch._read_msg = scope["_read_msg"]
+    batch.reads_headers_leniently = True
+
+
+def make_consumer(options: Mapping[str, Any], *, group_id: str | None, **more: Any) -> KafkaConsumer:
+    """A consumer that only sees committed records, never commits or resets by itself, and shares partitions stickily.
+
+    No deserializers: one that raises poisons the consumer.
+    """
+    read_headers_leniently()
+    return KafkaConsumer(
+        **options,
+        group_id=group_id,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        allow_auto_create_topics=False,
+        partition_assignment_strategy=(StickyPartitionAssignor,),
+        metadata_max_age_ms=30_000,  # new partitions and topics of a pattern are seen within this time
+        metrics_enabled=False,
+        **more,
+    )
+
+
+def make_producer(
+    options: Mapping[str, Any], *, compression: str, delivery_timeout_s: float, **more: Any
+) -> KafkaProducer:
+    """An idempotent producer that batches what one transaction sends and gives up before its transaction does."""
+    return KafkaProducer(
+        **options,
+        acks="all",
+        enable_idempotence=True,
+        compression_type=None if compression == "none" else compression,
+        delivery_timeout_ms=int(delivery_timeout_s * 1000),
+        max_block_ms=int(delivery_timeout_s * 1000),
+        linger_ms=20,  # ends early: every transaction is flushed
+        batch_size=256 * 1024,  # one batch is in flight per partition, so it had better be a large one
+        retry_backoff_ms=RETRY_BACKOFF_MS,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+        **more,
+    )
+
+
+def discard(producer: KafkaProducer) -> None:
+    """Close a producer without waiting for what it has not sent; `close(timeout=0)` alone leaves its thread alive."""
+    with contextlib.suppress(KafkaError):
+        producer.close(timeout=0)
+    producer._sender.force_close()
+    producer._sender.join(SENDER_JOIN_S)
+
+
+def send_offsets(producer: KafkaProducer, offsets: Mapping[Any, Any], fence: Any, timeout_s: float) -> None:
+    """`send_offsets_to_transaction` with a bound. Raises `KafkaTimeoutError`."""
+    _await(producer, producer._transaction_manager.send_offsets_to_transaction(offsets, fence), timeout_s)
+
+
+def commit_transaction(producer: KafkaProducer, timeout_s: float) -> None:
+    """`commit_transaction` with a bound. Raises `KafkaTimeoutError`: the transaction's fate is then unknown."""
+    _await(producer, producer._transaction_manager.begin_commit(), timeout_s)
+
+
+def _await(producer: KafkaProducer, result: Any, timeout_s: float) -> None:
+    producer._sender.wakeup()
+    if not result.wait(timeout_ms=timeout_s * 1000):
+        raise KafkaTimeoutError(f"no answer from the transaction coordinator within {timeout_s:g} s")

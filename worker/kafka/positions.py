@@ -1,0 +1,91 @@
+"""Where a partition begins to be read. Positions are always our own: asked for, sought, only then resumed.
+
+kafka-python may answer a position from a request that had timed out for an earlier assignment, so the committed
+offsets are asked for twice, and the first answer is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from kafka import KafkaConsumer, TopicPartition
+
+from worker.errors import Stop
+from worker.types import Partition
+
+Start = Literal["earliest", "latest"] | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """`offsets` is where to read on; `fresh` are the partitions that had no commit; `skipped` counts records lost."""
+
+    offsets: Mapping[Partition, int]
+    fresh: frozenset[Partition]
+    skipped: Mapping[Partition, int]
+
+
+def place(
+    consumer: KafkaConsumer,
+    partitions: Iterable[Partition],
+    *,
+    start: Start,
+    on_gap: Literal["stop", "skip"],
+    grouped: bool,
+    timeout_s: float,
+) -> Placement:
+    """Find the offset for each partition. Raises `Stop` for a gap with `on_gap: stop`; client errors as they come."""
+    asked = [TopicPartition(*partition) for partition in partitions]
+    timeout_ms = timeout_s * 1000
+    committed = _committed_twice(consumer, asked, timeout_ms) if grouped else dict.fromkeys(asked)
+    first, end = consumer.beginning_offsets(asked), consumer.end_offsets(asked)
+    fresh = [p for p in asked if committed[p] is None]
+    offsets: dict[Partition, int] = _starts(consumer, fresh, start, first, end)
+    skipped: dict[Partition, int] = {}
+    for partition, offset in committed.items():
+        if offset is None:
+            continue
+        offsets[Partition(*partition)] = _closed_gap(partition, offset, first[partition], end[partition], on_gap)
+        if (lost := offsets[Partition(*partition)] - offset) != 0:
+            skipped[Partition(*partition)] = max(lost, 0)
+    return Placement(offsets, frozenset(Partition(*p) for p in fresh), skipped)
+
+
+def _committed_twice(consumer: KafkaConsumer, partitions: Iterable[Any], timeout_ms: float) -> dict[Any, int | None]:
+    for _ in range(2):
+        answer = {p: consumer.committed(p, timeout_ms=timeout_ms) for p in partitions}
+    return answer
+
+
+def _starts(
+    consumer: KafkaConsumer, partitions: list[Any], start: Start, first: Mapping[Any, int], end: Mapping[Any, int]
+) -> dict[Partition, int]:
+    if start == "earliest":
+        return {Partition(*p): first[p] for p in partitions}
+    if start == "latest":
+        return {Partition(*p): end[p] for p in partitions}
+    return offsets_at(consumer, partitions, start, end)
+
+
+def offsets_at(
+    consumer: KafkaConsumer, partitions: Iterable[Any], when: datetime, end: Mapping[Any, int]
+) -> dict[Partition, int]:
+    """The first offset of each partition with a timestamp at or after `when`, or its end."""
+    asked = [TopicPartition(*p) for p in partitions]
+    found = consumer.offsets_for_times(dict.fromkeys(asked, int(when.timestamp() * 1000))) if asked else {}
+    return {Partition(*p): found[p].offset if found.get(p) else end[p] for p in asked}
+
+
+def _closed_gap(partition: Any, offset: int, first: int, end: int, on_gap: str) -> int:
+    if first <= offset <= end:
+        return offset
+    where = f"{partition.topic}[{partition.partition}]"
+    if on_gap == "stop":
+        raise Stop(
+            f"{where}: the next offset to read, {offset}, is outside of what the topic holds ({first} to {end}):"
+            " set input.on_gap to skip to go on with what is there"
+        )
+    return first

@@ -1,0 +1,105 @@
+"""Bounded reading of a topic for people and tools, without a group and without committing anything."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+from kafka.structs import TopicPartition
+
+from worker.errors import Stop
+from worker.kafka.client import make_consumer
+from worker.types import Header, Partition, Record
+
+POLL_MS = 500
+
+
+class Reader:
+    """A consumer of committed records with partitions that are given, not shared; a context manager.
+
+    `group_id` only names whose offsets `committed` reads. Failures are a `Stop` of one line.
+    """
+
+    def __init__(self, options: Mapping[str, Any], *, group_id: str | None = None) -> None:
+        with explained():
+            self.consumer: KafkaConsumer = make_consumer(options, group_id=group_id)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(KafkaError):
+            self.consumer.close(autocommit=False)
+
+    def partitions(self, topics: Iterable[str]) -> list[Partition]:
+        """All partitions of the topics, in order. Raises `Stop` for a topic that does not exist."""
+        found: list[Partition] = []
+        for topic in topics:
+            with explained():
+                numbers = self.consumer.partitions_for_topic(topic)
+            if not numbers:
+                raise Stop(f"topic {topic} does not exist: make it with `tagstream topics create`")
+            found += [Partition(topic, number) for number in sorted(numbers)]
+        return found
+
+    def spans(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
+        """First offset kept, and the end of what is committed, of each partition."""
+        keys = [TopicPartition(*partition) for partition in partitions]
+        with explained():
+            first, last = self.consumer.beginning_offsets(keys), self.consumer.end_offsets(keys)
+        return {partition: (first[key], last[key]) for partition, key in zip(partitions, keys, strict=True)}
+
+    def read(self, starts: Mapping[Partition, int], ends: Mapping[Partition, int]) -> Iterator[list[Record]]:
+        """Records in pieces, each of one partition, from `starts` up to and without `ends`."""
+        left = {TopicPartition(*p): ends[p] for p, start in starts.items() if start < ends[p]}
+        with explained():
+            self.consumer.assign(list(left))
+            for partition in left:
+                self.consumer.seek(partition, starts[Partition(*partition)])
+        while left:
+            with explained():
+                polled = self.consumer.poll(timeout_ms=POLL_MS)
+                done = [partition for partition, end in left.items() if self.consumer.position(partition) >= end]
+            for partition, records in polled.items():
+                piece = [as_record(record) for record in records if record.offset < left.get(partition, 0)]
+                if piece:
+                    yield piece
+            for partition in done:
+                self.consumer.pause(partition)
+                del left[partition]
+
+    def follow(self, starts: Mapping[Partition, int]) -> Iterator[list[Record]]:
+        """Records in pieces as they come, for ever; an empty piece when there is nothing new."""
+        with explained():
+            self.consumer.assign([TopicPartition(*partition) for partition in starts])
+            for partition, offset in starts.items():
+                self.consumer.seek(TopicPartition(*partition), offset)
+        while True:
+            with explained():
+                polled = self.consumer.poll(timeout_ms=POLL_MS)
+            yield [as_record(record) for records in polled.values() for record in records]
+
+
+def as_record(record: Any) -> Record:
+    """kafka-python's record as ours."""
+    return Record(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
+        key=record.key,
+        value=record.value,
+        headers=tuple(Header(key, value) for key, value in record.headers),
+    )
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turn a failure of the client into a `Stop` of one line."""
+    try:
+        yield
+    except KafkaError as error:
+        raise Stop(f"Kafka: {' '.join(str(error).split())}; `tagstream check` tries each step") from error

@@ -1,0 +1,385 @@
+"""Batches from the partitions that the consumer group gives us.
+
+Eager, sticky assignment. A revocation waits, within a deadline, until what is in flight has been delivered; what
+missed it is dropped unsent. The group metadata is taken with each batch, so that a later generation fences it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka.errors import CorruptRecordError, KafkaError, OffsetOutOfRangeError
+from kafka.structs import OffsetAndMetadata
+
+from worker.errors import Stop
+from worker.inflight import InFlight
+from worker.kafka.failures import decide
+from worker.kafka.positions import Placement, Start, offsets_at, place
+from worker.types import Batch, Header, Partition, Record
+
+log = structlog.get_logger()
+
+DRAIN_CHECK_S = 0.005
+# Transaction markers take offsets that no record ever fills; the position past them is committed when a partition has
+# been quiet for so long, so that a busy transactional input does not cost two commits a batch.
+QUIET_S = 0.5
+COMMITTED_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What to read and from where."""
+
+    topics: tuple[str, ...]
+    pattern: str | None
+    start: Start
+    on_gap: Literal["stop", "skip"]
+    until: Literal["end"] | datetime | None = None
+    grouped: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Where a partition is read: the next offset, the end as last seen, and the newest timestamp handed out."""
+
+    position: int
+    end: int
+    timestamp_ms: int | None
+
+
+class SourceEvents(Protocol):
+    """What the source tells of itself; called from the poll thread and the client's I/O thread, must not block."""
+
+    def assigned(self, partitions: frozenset[Partition]) -> None: ...
+    def revoked(self, partitions: frozenset[Partition]) -> None: ...
+    def drain_missed(self, batches: int) -> None: ...
+    def gap_skipped(self, partition: Partition, records: int) -> None: ...
+
+
+class KafkaSource:
+    """The input partitions of this member of the group; satisfies `types.Source`."""
+
+    def __init__(
+        self,
+        *,
+        make_consumer: Callable[[], KafkaConsumer],
+        reading: Reading,
+        in_flight: InFlight,
+        drain_timeout_s: float,
+        max_batch_bytes: int,
+        linger_s: float,
+        events: SourceEvents,
+    ) -> None:
+        self._reading = reading
+        self._in_flight = in_flight
+        self._drain_timeout_s = drain_timeout_s
+        self._max_batch_bytes = max_batch_bytes
+        self._linger_s = linger_s
+        self._events = events
+        self._lock = threading.Lock()
+        self._epoch = 0
+        self._placed = False
+        self._suspended = False
+        self._refused_fence: Any = None
+        self._held: Batch | None = None
+        self._lags: dict[Partition, Lag] = {}
+        self._ends: dict[Partition, int] = {}
+        self._last_record_s = 0.0
+        self._consumer = make_consumer()
+        self._subscribe()
+
+    # Any thread.
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    def suspend(self) -> None:
+        with self._lock:
+            self._epoch += 1
+            self._suspended, self._placed = True, False
+
+    def rewind(self, refused: Batch | None = None) -> None:
+        with self._lock:
+            self._epoch += 1
+            self._suspended, self._placed = False, False
+            self._refused_fence = refused.fence if refused else None
+
+    def lags(self) -> Mapping[Partition, Lag]:
+        """Each assigned partition's position and end; empty while positions are being found."""
+        return dict(self._lags)
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit through the group (`at_least_once`). The deliver thread; raises the client's errors."""
+        self._consumer.commit(
+            {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()},
+            timeout_ms=COMMITTED_TIMEOUT_S * 1000,
+        )
+
+    # The poll thread.
+
+    @property
+    def exhausted(self) -> bool:
+        """All assigned partitions have been read to the end that `until` asked for."""
+        if self._reading.until is None or not self._placed or self._held is not None:
+            return False
+        return all(self._lags[p].position >= end for p, end in self._ends.items() if p in self._lags)
+
+    def poll(self, timeout_s: float, max_records: int) -> Batch | None:
+        if not self._placed:
+            return self._find_places(timeout_s)
+        if self._held is not None:
+            return self._cut_to_bytes(self._held)
+        epoch, fence = self._epoch, self._fence()
+        polled = self._poll_client(timeout_s, max_records)
+        if self._epoch != epoch or not self._placed:
+            return None
+        if self._fence() != fence or not self._fence_holds(fence):
+            self.rewind()  # the membership was lost while polling: what came may be somebody else's
+            return None
+        if polled:
+            self._last_record_s = time.monotonic()
+            return self._batch(polled, epoch, fence)
+        return self._markers_read(epoch, fence)
+
+    def idle(self) -> None:
+        assignment = self._consumer.assignment()
+        self._consumer.pause(*assignment)
+        self._poll_client(0.0, 1)
+        if self._placed:
+            self._consumer.resume(*self._consumer.assignment())
+
+    def close(self) -> None:
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=self._drain_timeout_s * 1000)
+        except Exception as error:  # leaving is a courtesy: the session times out without it
+            log.warning("the consumer did not close cleanly", error=type(error).__name__)
+
+    def _subscribe(self) -> None:
+        reading = self._reading
+        if not reading.grouped:
+            partitions = [TopicPartition(t, p) for t in reading.topics for p in self._partitions_of(t)]
+            self._consumer.assign(partitions)
+            self._take(partitions)
+        elif reading.pattern:
+            self._consumer.subscribe(pattern=reading.pattern, listener=_Listener(self))
+        else:
+            self._consumer.subscribe(topics=list(reading.topics), listener=_Listener(self))
+
+    def _partitions_of(self, topic: str) -> list[int]:
+        partitions = self._consumer.partitions_for_topic(topic)
+        if not partitions:
+            raise Stop(f"input topic {topic!r} does not exist: make it with `tagstream topics create`")
+        return sorted(partitions)
+
+    def _poll_client(self, timeout_s: float, max_records: int) -> Mapping[Any, list[Any]]:
+        try:
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            deadline = time.monotonic() + self._linger_s
+            while polled and self._linger_s and (left := deadline - time.monotonic()) > 0:
+                room = max_records - sum(map(len, polled.values()))
+                if room <= 0:
+                    break
+                for partition, records in self._consumer.poll(int(left * 1000) + 1, room).items():
+                    polled.setdefault(partition, []).extend(records)
+            return dict(polled)
+        except OffsetOutOfRangeError:
+            self.rewind()  # placing again decides about the gap
+        except CorruptRecordError as error:
+            raise Stop(f"{error}: the data is damaged; see docs/operations.md for how to get past it") from error
+        except KafkaError as error:
+            decision = decide(error)
+            if isinstance(decision, Stop):
+                raise decision from error
+            log.warning("poll failed, trying again", error=type(error).__name__)
+            self.rewind()
+        return {}
+
+    def _fence(self) -> Any:
+        return self._consumer.group_metadata() if self._reading.grouped else None
+
+    def _fence_holds(self, fence: Any) -> bool:
+        return not self._reading.grouped or (fence.generation_id >= 0 and bool(fence.member_id))
+
+    def _find_places(self, timeout_s: float) -> Batch | None:
+        """Ask, seek, resume; with partitions that had no commit, a batch that commits where they start."""
+        epoch, fence = self._epoch, self._fence()
+        partitions = {Partition(*p) for p in self._consumer.assignment()}
+        waits = self._suspended or (self._refused_fence is not None and _same(self._refused_fence, fence))
+        if waits or not partitions or not self._fence_holds(fence):
+            self._poll_client(timeout_s, 1)  # everything is paused: this only keeps the membership alive, or joins
+            return None
+        try:
+            placement = self._place(partitions)
+        except KafkaError as error:
+            decision = decide(error)
+            if isinstance(decision, Stop):
+                raise decision from error
+            log.warning("cannot ask for positions, trying again", error=type(error).__name__)
+            self._poll_client(timeout_s, 1)
+            return None
+        with self._lock:
+            if self._epoch != epoch:
+                return None
+            self._go_to(placement)
+        starts = {p: placement.offsets[p] for p in placement.fresh}
+        return Batch((), starts, epoch, fence, time.monotonic()) if starts and self._reading.grouped else None
+
+    def _place(self, partitions: Iterable[Partition]) -> Placement:
+        reading = self._reading
+        placement = place(
+            self._consumer,
+            partitions,
+            start=reading.start,
+            on_gap=reading.on_gap,
+            grouped=reading.grouped,
+            timeout_s=COMMITTED_TIMEOUT_S,
+        )
+        if reading.until is not None:
+            self._note_ends([p for p in partitions if p not in self._ends])
+        for partition, records in placement.skipped.items():
+            log.warning("records were gone before they could be read", partition=str(partition), records=records)
+            self._events.gap_skipped(partition, records)
+        return placement
+
+    def _note_ends(self, partitions: list[Partition]) -> None:
+        asked = [TopicPartition(*p) for p in partitions]
+        ends = self._consumer.end_offsets(asked) if asked else {}
+        if isinstance(self._reading.until, datetime):
+            self._ends |= offsets_at(self._consumer, asked, self._reading.until, ends)
+        else:
+            self._ends |= {Partition(*p): end for p, end in ends.items()}
+
+    def _go_to(self, placement: Placement) -> None:
+        for partition, offset in placement.offsets.items():
+            self._consumer.seek(TopicPartition(*partition), offset)
+        self._lags = {p: Lag(offset, offset, None) for p, offset in placement.offsets.items()}
+        self._held, self._refused_fence, self._placed = None, None, True
+        self._consumer.resume(*self._consumer.assignment())
+
+    def _batch(self, polled: Mapping[Any, list[Any]], epoch: int, fence: Any) -> Batch | None:
+        records: list[Record] = []
+        offsets: dict[Partition, int] = {}
+        for tp, consumed in polled.items():
+            partition = Partition(*tp)
+            wanted = self._before_end(partition, consumed)
+            records.extend(map(_record, wanted))
+            offsets[partition] = position = consumed[-1].offset + 1
+            newest = max(r.timestamp for r in consumed)
+            self._lags[partition] = Lag(
+                position, self._consumer.highwater(tp) or position, newest if newest > 0 else None
+            )
+            if len(wanted) < len(consumed):
+                offsets[partition] = wanted[-1].offset + 1 if wanted else consumed[0].offset
+        batch = Batch(tuple(records), offsets, epoch, fence, time.monotonic())
+        return self._cut_to_bytes(batch)
+
+    def _before_end(self, partition: Partition, consumed: list[Any]) -> list[Any]:
+        end = self._ends.get(partition) if self._reading.until is not None else None
+        return consumed if end is None else [r for r in consumed if r.offset < end]
+
+    def _cut_to_bytes(self, batch: Batch) -> Batch:
+        """Hand out as much of it as `max_batch_bytes` allows, at least one record, and hold the rest."""
+        size, index = 0, 0
+        for index, record in enumerate(batch.records):
+            size += len(record.value or b"")
+            if size > self._max_batch_bytes and index > 0:
+                break
+        else:
+            index = len(batch.records)
+        if index == len(batch.records):
+            self._held = None
+            return batch
+        batch, self._held = batch.cut(index)
+        return batch
+
+    def _markers_read(self, epoch: int, fence: Any) -> Batch | None:
+        """A batch that commits the positions behind transaction markers, once the partitions are quiet."""
+        if not self._reading.grouped or time.monotonic() - self._last_record_s < QUIET_S:
+            return None
+        moved: dict[Partition, int] = {}
+        for partition, lag in self._lags.items():
+            tp = TopicPartition(*partition)
+            position = self._consumer.position(tp, timeout_ms=0)
+            end = self._consumer.highwater(tp) or lag.end
+            if position is not None and position > lag.position:
+                moved[partition] = position
+            if position is not None:
+                self._lags[partition] = replace(lag, position=position, end=max(end, position))
+        return Batch((), moved, epoch, fence, time.monotonic()) if moved else None
+
+    # The client's I/O thread, while the poll thread waits inside a poll.
+
+    async def _drain(self, revoked: frozenset[Partition]) -> None:
+        deadline = time.monotonic() + self._drain_timeout_s
+        while not self._in_flight.empty and not self._suspended and time.monotonic() < deadline:
+            await self._consumer._net.sleep(DRAIN_CHECK_S)
+        if not self._in_flight.empty:
+            log.warning("a rebalance could not wait for what was in flight", batches=self._in_flight.load.batches)
+            self._events.drain_missed(self._in_flight.load.batches)
+        self._lose(revoked)
+
+    def _lose(self, partitions: frozenset[Partition]) -> None:
+        with self._lock:
+            self._epoch += 1
+            self._placed, self._held, self._lags = False, None, {}
+        self._events.revoked(partitions)
+
+    def _take(self, assigned: Iterable[Any]) -> None:
+        """Pause what came and give it a placeholder, so that the client asks for no position of its own."""
+        with self._lock:
+            self._epoch += 1
+            self._placed, self._held = False, None
+        self._consumer.pause(*assigned)
+        for tp in assigned:
+            self._consumer.seek(tp, 0)
+        self._events.assigned(frozenset(Partition(*tp) for tp in assigned))
+
+
+class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Forwards to the source, and never raises: the client would stop to rebalance for good."""
+
+    def __init__(self, source: KafkaSource) -> None:
+        self._source = source
+
+    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        try:
+            await self._source._drain(frozenset(Partition(*tp) for tp in revoked))
+        except Exception:
+            log.exception("draining failed")
+
+    async def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        try:
+            self._source._lose(frozenset(Partition(*tp) for tp in lost))
+        except Exception:
+            log.exception("giving up partitions failed")
+
+    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        try:
+            self._source._take(list(assigned))
+        except Exception:
+            log.exception("taking partitions failed")
+
+
+def _same(one: Any, other: Any) -> bool:
+    return (one.generation_id, one.member_id) == (other.generation_id, other.member_id)
+
+
+def _record(consumed: Any) -> Record:
+    return Record(
+        consumed.topic,
+        consumed.partition,
+        consumed.offset,
+        consumed.timestamp if consumed.timestamp >= 0 else None,
+        consumed.key,
+        consumed.value,
+        tuple(Header(key, value) for key, value in consumed.headers),
+    )

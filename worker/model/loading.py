@@ -1,0 +1,124 @@
+"""Loading a model's weights and tokenizer: whole, on the right device, or refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from worker.errors import SettingsError
+from worker.model.folder import HEAD_WEIGHTS, ModelFolder
+from worker.model.tokens import Tokens
+
+AMPERE = 8  # the first CUDA generation that computes bfloat16 itself
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is CUDA if there is one. Raises `SettingsError`."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingsError(f"model.device {wanted}: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
+    return device
+
+
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """`auto` is float32 on the CPU, where the halves are slow, and the best half that a CUDA card computes."""
+    if wanted != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= AMPERE else torch.float16
+
+
+def load_model(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> Any:
+    """The transformers model, ready for inference. Raises `SettingsError` if any weight that is used is missing."""
+    kind = AutoModelForSequenceClassification if folder.head == "stock" else AutoModel
+    try:
+        with _quiet():
+            model, report = kind.from_pretrained(
+                folder.encoder,
+                dtype=dtype,  # else a checkpoint in float16 stays so
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except Exception as error:  # a damaged or unknown model fails in any of a hundred ways
+        raise SettingsError(f"model {folder.encoder} does not load: {_first_line(error)}") from None
+    _refuse_missing(folder, report["missing_keys"])
+    return model.to(device).eval()
+
+
+def load_tokens(folder: ModelFolder, pad_token_id: int | None) -> tuple[Tokens, int]:
+    """The tokenizer, and the id to pad with: the model's own where it has one, as positions may depend on it."""
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder.encoder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise SettingsError(f"the tokenizer of {folder.encoder} does not load: {_first_line(error)}") from None
+    if not getattr(tokenizer, "is_fast", False):
+        raise SettingsError(f"model {folder.encoder} has no fast tokenizer; save it as tokenizer.json")
+    pad = tokenizer.pad_token_id if pad_token_id is None else pad_token_id
+    if pad is None:
+        raise SettingsError(f"model {folder.encoder} has no padding token; set pad_token_id in its config.json")
+    backend = tokenizer.backend_tokenizer
+    if any(backend.encode("a").type_ids):
+        raise SettingsError(f"model {folder.encoder} numbers its segments from 1, which is not supported")
+    tokens = Tokens(
+        backend=backend,
+        max_length=folder.max_length,
+        side=tokenizer.truncation_side,
+        prompt=folder.prompt,
+        lowercase=folder.lowercase,
+    )
+    return tokens, pad
+
+
+def load_head(folder: ModelFolder, width: int, device: torch.device) -> torch.nn.Linear:
+    """tagstream's own head in float32, on embeddings of `width`. Raises `SettingsError`."""
+    expected = {"weight": (len(folder.labels), width), "bias": (len(folder.labels),)}
+    try:
+        state = load_file(folder.root / HEAD_WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise SettingsError(f"{folder.root / HEAD_WEIGHTS} does not load: {_first_line(error)}") from None
+    if {name: tuple(tensor.shape) for name, tensor in state.items()} != expected:
+        raise SettingsError(f"{folder.root / HEAD_WEIGHTS} does not fit its labels and encoder; train the head again")
+    head = torch.nn.Linear(width, len(folder.labels))
+    head.load_state_dict(state)
+    return head.to(device).eval()
+
+
+def _refuse_missing(folder: ModelFolder, missing: set[str]) -> None:
+    """A weight that is not in the checkpoint would be random. An encoder's pooler is not used: we pool ourselves."""
+    lost = sorted(key for key in missing if folder.head == "stock" or not key.startswith("pooler."))
+    if lost:
+        raise SettingsError(
+            f"model {folder.encoder} lacks {len(lost)} weights, e.g. {lost[0]}; take a whole checkpoint"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and load reports on stderr: what matters of them we say ourselves."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

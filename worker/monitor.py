@@ -1,0 +1,248 @@
+"""Everything around the loop that only looks on: metrics, health, status, the watchdog, and an operator's commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from worker import __version__, logs
+from worker.inflight import InFlight
+from worker.metrics import STAGES, Metrics, sums_by, total
+from worker.pipeline import Pipeline
+from worker.types import Clusters, Engine, Partition
+from worker.watchdog import Deadlines, Observation, Watchdog, dump_stacks
+from worker.web.health import Health
+from worker.web.server import HttpServer
+from worker.web.site import Site
+from worker.web.status import (
+    ClusterCount,
+    ClusterStatus,
+    ModelStatus,
+    PartitionStatus,
+    Rates,
+    StageStatus,
+    State,
+    Status,
+    Totals,
+)
+
+log = structlog.get_logger()
+
+TICK_S = 1.0
+RATE_S = 30.0
+TOP_CLUSTERS = 12
+EXIT_S = 10.0  # after a verdict the loop has so long to end by itself
+
+
+class Watched(Protocol):
+    """What the monitor asks a source."""
+
+    def lags(self) -> Mapping[Partition, Any]: ...
+
+
+class Monitor:
+    """A ticking thread and an HTTP server. Also `kafka.source.SourceEvents` and `web.site.Control`."""
+
+    def __init__(self, *, metrics: Metrics, in_flight: InFlight, host: str, port: int, log_level: str) -> None:
+        self.health = Health()
+        self._metrics = metrics
+        self._in_flight = in_flight
+        self._log_level = log_level
+        self._began_s = time.monotonic()
+        self._closed = threading.Event()
+        self._processed: list[tuple[float, int]] = []
+        self._server = HttpServer(
+            Site(registry=metrics.registry, health=self.health, status=self.status, control=self), host=host, port=port
+        )
+        self._thread = threading.Thread(target=self._tick_until_closed, name="monitor", daemon=True)
+        self._pipeline: Pipeline | None = None
+        self.health.hold("group", "no partitions yet")
+
+    def watch(
+        self,
+        *,
+        pipeline: Pipeline,
+        source: Watched,
+        clusters: Clusters,
+        engine: Engine,
+        stage_deadline_s: float,
+        stall_s: float,
+    ) -> None:
+        """Whom to look at; before `start`."""
+        self._pipeline, self._source, self._clusters, self._engine = pipeline, source, clusters, engine
+        self._watchdog = Watchdog(Deadlines(stall_s=stall_s, stage_deadline_s=stage_deadline_s))
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    @property
+    def stopping(self) -> bool:
+        return self._pipeline is not None and self._pipeline.stopping
+
+    def start(self) -> None:
+        self._server.start()
+        self._thread.start()
+        self.health.set_started()
+        log.info("listening", port=self._server.port)
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(TICK_S * 2)
+        self._server.close()
+
+    # An operator's commands; HTTP threads and signal handlers.
+
+    def pause(self) -> None:
+        if self._pipeline:
+            self._pipeline.pause()
+
+    def resume(self) -> None:
+        if self._pipeline:
+            self._pipeline.resume()
+
+    def set_log_level(self, level: str) -> None:
+        logs.set_level(level)
+        self._log_level = level
+
+    # What the source tells.
+
+    def assigned(self, partitions: frozenset[Partition]) -> None:
+        self._metrics.rebalances.inc()
+        self.health.release("group")
+        log.info("partitions assigned", partitions=len(partitions))
+
+    def revoked(self, partitions: frozenset[Partition]) -> None:
+        self.health.hold("group", "no partitions")
+        for topic, partition in partitions:
+            self._metrics.forget_partition(topic, partition)
+
+    def drain_missed(self, batches: int) -> None:
+        self._metrics.drains_missed.inc()
+
+    def gap_skipped(self, partition: Partition, records: int) -> None:
+        self._metrics.gaps.inc(records)
+
+    # The ticking thread.
+
+    def _tick_until_closed(self) -> None:
+        while not self._closed.wait(TICK_S):
+            try:
+                self._tick(time.monotonic())
+            except Exception:
+                log.exception("monitoring failed")
+
+    def _tick(self, now_s: float) -> None:
+        load = self._in_flight.load
+        self._metrics.set_in_flight(records=load.records, bytes=load.bytes, tokens=load.tokens)
+        self._metrics.paused.set(bool(self._pipeline and self._pipeline.paused))
+        self._processed = [(t, n) for t, n in self._processed if now_s - t < RATE_S]
+        self._processed.append((now_s, total(self._metrics.processed)))
+        for (topic, partition), lag in self._source.lags().items():
+            behind = max(0, lag.end - lag.position)
+            self._metrics.set_lag(topic, partition, behind, _age_s(lag) if behind else 0.0)
+        self._note_clusters()
+        reason = self._watchdog.verdict(now_s, self._observe())
+        if reason:
+            self._give_up(reason)
+
+    def _observe(self) -> Observation:
+        pipeline = self._pipeline
+        lags = self._source.lags()
+        return Observation(
+            positions={p: lag.position for p, lag in lags.items()},
+            stable_ends={p: lag.end for p, lag in lags.items()},
+            paused=bool(pipeline and pipeline.paused),
+            busy_since=dict(pipeline.busy_since) if pipeline else {},
+        )
+
+    def _note_clusters(self) -> None:
+        table = getattr(self._clusters, "table", None)
+        if table is not None:
+            self._metrics.set_clusters(table.name, version=table.version, clusters=len(table.ids))
+
+    def _give_up(self, reason: str) -> None:
+        """The supervisor starts us again; nothing is lost, as nothing of what is in flight is committed."""
+        self.health.fail(reason)
+        log.error("stuck, ending", reason=reason, stacks=dump_stacks())
+        sys.stderr.write(f"tagstream: {reason}\n")
+        if self._pipeline:
+            self._pipeline.stop()
+        threading.Timer(EXIT_S, os._exit, (1,)).start()
+
+    # Status.
+
+    def status(self) -> Status:
+        metrics = self._metrics
+        return Status(
+            state=self._state(),
+            version=__version__,
+            uptime_s=round(time.monotonic() - self._began_s, 1),
+            log_level=self._log_level,
+            model=self._model_status(),
+            partitions=self._partitions(),
+            rates=Rates(self._rate()),
+            totals=Totals(
+                consumed=total(metrics.consumed),
+                processed=total(metrics.processed),
+                dead_letters=sums_by(metrics.dead_letters, "reason"),
+                by_label=sums_by(metrics.predictions, "label"),
+                by_route=sums_by(metrics.results, "route"),
+            ),
+            stages={stage: self._stage(stage) for stage in STAGES},
+            clusters=self._cluster_status(),
+        )
+
+    def _state(self) -> State:
+        pipeline = self._pipeline
+        if pipeline is None:
+            return "starting"
+        if pipeline.stopping:
+            return "draining"
+        return "paused" if pipeline.paused else "running"
+
+    def _rate(self) -> float:
+        if len(self._processed) < 2:
+            return 0.0
+        (before_s, before), (now_s, now) = self._processed[0], self._processed[-1]
+        return round((now - before) / (now_s - before_s), 1)
+
+    def _stage(self, stage: str) -> StageStatus:
+        stages = self._metrics.stages
+        busy = stages.sum(stage) / max(time.monotonic() - self._began_s, TICK_S)
+        return StageStatus(stages.quantile(0.5, stage), stages.quantile(0.99, stage), round(min(busy, 1.0), 3))
+
+    def _partitions(self) -> tuple[PartitionStatus, ...]:
+        return tuple(
+            PartitionStatus(topic, partition, lag.position, max(0, lag.end - lag.position), _age_s(lag))
+            for (topic, partition), lag in sorted(self._source.lags().items())
+        )
+
+    def _model_status(self) -> ModelStatus | None:
+        classifier = next(iter(self._engine.classifiers), None)
+        if classifier is None:
+            return None
+        device, dtype = getattr(self._engine, "device", "cpu"), getattr(self._engine, "dtype", "float32")
+        return ModelStatus(classifier.model, classifier.revision, str(device), str(dtype))
+
+    def _cluster_status(self) -> ClusterStatus | None:
+        table = getattr(self._clusters, "table", None)
+        if table is None:
+            return None
+        counts = sorted(zip(table.ids, table.counts, strict=True), key=lambda pair: -pair[1])
+        top = tuple(ClusterCount(int(i), table.names.get(i), int(n)) for i, n in counts[:TOP_CLUSTERS])
+        return ClusterStatus(table.name, table.version, None, top)
+
+
+def _age_s(lag: Any) -> float | None:
+    """Age of the newest record handed out: with records waiting, the next one is no older than that."""
+    if lag.position >= lag.end:
+        return 0.0
+    return None if lag.timestamp_ms is None else max(0.0, time.time() - lag.timestamp_ms / 1000)

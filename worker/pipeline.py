@@ -1,0 +1,279 @@
+"""The loop and its threads: poll ► prepare ► infer ► deliver, one batch in each.
+
+The poll thread is the caller's. Slots bound what is in flight, so the queues between the threads never block a put
+for long; when no slot is free the poll thread keeps its membership alive and reads nothing. A failed delivery makes
+all that is behind it stale, starts a fresh producer and rewinds to the committed offsets.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from worker.errors import DeliveryFailed, DeliveryRefused, TooLarge
+from worker.inflight import InFlight
+from worker.metrics import AbortReason, Stage
+from worker.sizing import BatchSizer
+from worker.types import Assignments, Batch, Delivery, Outcome, Output, Predictions, Prepared, Record, Source
+
+log = structlog.get_logger()
+
+POLL_S = 0.1  # bounds how late a stop or a failure of another thread is seen
+KEEP_ALIVE_S = 0.1
+DRAIN_CHECK_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """A prepared batch with what the model and the clusters say of its messages."""
+
+    prepared: Prepared
+    predictions: Predictions
+    assignments: Assignments
+
+
+class Stages(Protocol):
+    """What is done to a batch; each verb runs in the thread of its name, and never raises for a record."""
+
+    def prepare(self, batch: Batch) -> list[Prepared]:
+        """Decode and tokenise; more than one part where the batch has more tokens than fit."""
+
+    def infer(self, prepared: Prepared) -> Inferred:
+        """One pass of the model, and the clusters."""
+
+    def route(self, inferred: Inferred) -> Outcome:
+        """The outputs of each record."""
+
+    def reject(self, record: Record, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+        """What to send instead of outputs that are larger than their topic takes."""
+
+    def delivered(self, inferred: Inferred, outcomes: list[Outcome]) -> None:
+        """The batch is through, by these transactions: count it, learn from it."""
+
+
+class Observer(Protocol):
+    """Is told what the loop does. Any thread; must not block or raise."""
+
+    def observe_stage(self, stage: Stage, seconds: float) -> None: ...
+    def count_abort(self, reason: AbortReason) -> None: ...
+
+
+class Pipeline:
+    """Runs until stopped, until the source is exhausted, or until a stage fails."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        delivery: Delivery,
+        stages: Stages,
+        in_flight: InFlight,
+        sizer: BatchSizer,
+        observer: Observer,
+        slots: int,
+    ) -> None:
+        self._source = source
+        self._delivery = delivery
+        self._stages = stages
+        self._in_flight = in_flight
+        self._sizer = sizer
+        self._observer = observer
+        self._slots = threading.BoundedSemaphore(slots)
+        # The slots bound what is in the queues; as many places and one for the end, so that a put never blocks.
+        self._to_prepare: queue.Queue[Batch | None] = queue.Queue(slots + 1)
+        self._to_infer: queue.Queue[Prepared | None] = queue.Queue(slots + 1)
+        self._to_deliver: queue.Queue[Inferred | None] = queue.Queue(slots + 1)
+        self._stop = threading.Event()
+        self._paused = threading.Event()
+        self._failure: BaseException | None = None
+        self.busy_since: dict[str, float] = {}
+
+    # Any thread, a signal handler included.
+
+    def stop(self) -> None:
+        """Poll no more, drain, return."""
+        self._stop.set()
+
+    def pause(self) -> None:
+        """Poll no more until `resume`; the membership is kept."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        self._paused.clear()
+
+    @property
+    def paused(self) -> bool:
+        return self._paused.is_set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def run(self, *, drain_timeout_s: float) -> None:
+        """The loop. Raises what a stage raised; otherwise returns when all that was polled has been delivered."""
+        threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            for name, work in (("prepare", self._prepare), ("infer", self._infer), ("deliver", self._deliver))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while not self._stop.is_set() and not self._exhausted():
+                self._turn()
+            self._drain(drain_timeout_s)
+        finally:
+            self._stop.set()
+            self._to_prepare.put(None)
+            for thread in threads:
+                thread.join(KEEP_ALIVE_S if self._failure else drain_timeout_s)
+            self._delivery.close()
+            self._source.close()
+        self._raise_failure()
+
+    def _turn(self) -> None:
+        self._raise_failure()
+        if self._paused.is_set():
+            self._source.idle()
+            self._stop.wait(KEEP_ALIVE_S)
+        elif not self._slots.acquire(timeout=KEEP_ALIVE_S):
+            self._source.idle()
+        elif not self._poll():
+            self._slots.release()
+
+    def _poll(self) -> bool:
+        with self._timed("poll"):
+            batch = self._source.poll(POLL_S, self._sizer.records)
+        if batch is None:
+            return False
+        self._in_flight.add(batches=1, records=len(batch.records), size=_size(batch))
+        self._to_prepare.put(batch)
+        return True
+
+    def _exhausted(self) -> bool:
+        return self._in_flight.empty and self._source.exhausted
+
+    def _drain(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self._in_flight.empty and time.monotonic() < deadline:
+            self._raise_failure()
+            self._source.idle()
+            time.sleep(DRAIN_CHECK_S)
+        if not self._in_flight.empty:
+            log.warning("stopped before everything in flight was delivered", batches=self._in_flight.load.batches)
+            self._source.suspend()  # what is left is stale: it stays uncommitted and is read again
+
+    # The prepare thread.
+
+    def _prepare(self) -> None:
+        while (batch := self._to_prepare.get()) is not None:
+            if self._stale(batch):
+                self._done(batch)
+                continue
+            with self._timed("prepare"):
+                parts = self._stages.prepare(batch)
+            self._in_flight.add(batches=len(parts) - 1, tokens=sum(map(_tokens, parts)))
+            for index, part in enumerate(parts):
+                if index:  # the first part keeps the batch's slot
+                    self._slots.acquire()
+                self._to_infer.put(part)
+        self._to_infer.put(None)
+
+    # The infer thread.
+
+    def _infer(self) -> None:
+        while (prepared := self._to_infer.get()) is not None:
+            if self._stale(prepared.batch):
+                self._done(prepared.batch, _tokens(prepared))
+                continue
+            began = time.monotonic()
+            with self._timed("infer"):
+                inferred = self._stages.infer(prepared)
+            self._sizer.observe(len(prepared.batch.records), time.monotonic() - began)
+            self._to_deliver.put(inferred)
+        self._to_deliver.put(None)
+
+    # The deliver thread.
+
+    def _deliver(self) -> None:
+        self._delivery.recover()
+        while (inferred := self._to_deliver.get()) is not None:
+            batch = inferred.prepared.batch
+            if not self._stale(batch):
+                with self._timed("route"):
+                    outcome = self._stages.route(inferred)
+                with self._timed("deliver"):
+                    delivered = self._try_to_deliver(outcome)
+                if delivered:
+                    self._stages.delivered(inferred, delivered)
+            self._done(batch, _tokens(inferred.prepared))
+
+    def _try_to_deliver(self, outcome: Outcome) -> list[Outcome]:
+        """What got through: the outcome, its parts and rejections in its place, or nothing."""
+        try:
+            return self._deliver_or_cut(outcome)
+        except DeliveryFailed as failure:
+            log.warning("delivery failed, starting again at the committed offsets", reason=str(failure))
+            self._observer.count_abort("refused" if isinstance(failure, DeliveryRefused) else "other")
+            self._source.suspend()
+            self._delivery.recover()
+            self._source.rewind(refused=outcome.batch if isinstance(failure, DeliveryRefused) else None)
+            return []
+
+    def _deliver_or_cut(self, outcome: Outcome) -> list[Outcome]:
+        """Deliver; where a record is too large, halve until it stands alone, and send its rejection instead."""
+        try:
+            self._delivery.deliver(outcome)
+            return [outcome]
+        except TooLarge:
+            self._observer.count_abort("too_large")
+            self._delivery.recover()
+        if self._stale(outcome.batch):
+            raise DeliveryFailed("the partitions were revoked")
+        if len(outcome.outputs) == 1:
+            rejected = self._stages.reject(outcome.batch.records[0], outcome.outputs[0])
+            return self._deliver_or_cut(Outcome(outcome.batch, (rejected,)))
+        halves = outcome.cut(len(outcome.outputs) // 2)
+        return [part for half in halves for part in self._deliver_or_cut(half)]
+
+    # All threads.
+
+    def _stale(self, batch: Batch) -> bool:
+        return batch.epoch != self._source.epoch
+
+    def _done(self, batch: Batch, tokens: int = 0) -> None:
+        self._in_flight.add(batches=-1, records=-len(batch.records), size=-_size(batch), tokens=-tokens)
+        self._slots.release()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # reaches the loop, which raises it
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    @contextmanager
+    def _timed(self, stage: Stage) -> Iterator[None]:
+        began = self.busy_since[stage] = time.monotonic()
+        try:
+            yield
+        finally:
+            self.busy_since.pop(stage, None)
+            self._observer.observe_stage(stage, time.monotonic() - began)
+
+
+def _size(batch: Batch) -> int:
+    return sum(len(record.value) for record in batch.records if record.value is not None)
+
+
+def _tokens(prepared: Prepared) -> int:
+    return int(prepared.tokenized.lengths.sum())

@@ -1,0 +1,192 @@
+"""From decisions to records: a TaggedMessage, the original with tags in headers, or a dead letter.
+
+Pure: no clock, no Kafka; time is passed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from schemas import Classification, ClusterAssignment, SourceRef, TaggedMessage, TextFacts, headers
+from schemas.messages import Reason
+from worker import __version__
+from worker.types import DeadLetter, Header, Message, Origin, Output, Record
+
+MAX_DETAIL = 300  # characters of an error message; enough for one line
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What is known of one message once it is tagged."""
+
+    label: str | None
+    score: float | None
+    route: str
+    classifications: list[Classification]
+    clusters: list[ClusterAssignment]
+    facts: TextFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ResultForm:
+    """How results are written; see `settings.OutputSettings`."""
+
+    format: Literal["tagged", "original"]
+    partition: Literal["source", "key"]
+    include_text: bool
+    timestamp: Literal["source", "processed"]
+    dead_letter_topic: str
+    default_topic: str
+
+
+def result(form: ResultForm, record: Record, message: Message, tags: Tags, now: datetime) -> Output:
+    """The output for a tagged message, on the topic of its route."""
+    if form.format == "original":
+        value, extra = record.value, _tag_headers(message, tags, now)
+    else:
+        value, extra = _tagged_message(form, message, tags, now).model_dump_json().encode(), ()
+    return Output(
+        topic=tags.route,
+        value=value,
+        key=record.key,
+        headers=(*_carried(record.headers), *extra),
+        partition=None if form.partition == "key" and record.key is not None else message.origin.partition,
+        timestamp_ms=message.origin.timestamp_ms if form.timestamp == "source" else _milliseconds(now),
+    )
+
+
+def passed(form: ResultForm, record: Record) -> Output:
+    """The record as it came, on the default topic: a tombstone that compacted outputs need."""
+    empty = record.key is None and record.value is None  # Kafka's clients refuse a record that is nothing at all
+    return Output(
+        topic=form.default_topic,
+        value=b"" if empty else record.value,
+        key=record.key,
+        headers=_carried(record.headers),
+        partition=None if form.partition == "key" and record.key is not None else record.partition,
+        timestamp_ms=record.timestamp_ms,
+    )
+
+
+def dead_letter(topic: str, record: Record, letter: DeadLetter, now: datetime) -> Output:
+    """The original bytes, key and headers, with what went wrong in `tagstream-error-*` headers."""
+    origin = letter.origin or Origin(record.topic, record.partition, record.offset, record.timestamp_ms)
+    error = [
+        (headers.ERROR_STAGE, letter.stage),
+        (headers.ERROR_REASON, letter.reason),
+        (headers.ERROR_MESSAGE, letter.detail[:MAX_DETAIL]),
+        (headers.ERROR_VERSION, __version__),
+        (headers.ERROR_TIME, now.isoformat()),
+        (headers.SOURCE_TOPIC, origin.topic),
+        (headers.SOURCE_PARTITION, str(origin.partition)),
+        (headers.SOURCE_OFFSET, str(origin.offset)),
+        (headers.REPLAYS, str(letter.replays)),
+    ]
+    if origin.timestamp_ms is not None:
+        error.append((headers.SOURCE_TIMESTAMP, str(origin.timestamp_ms)))
+    null_value = record.value is None
+    if null_value:
+        error.append((headers.ERROR_NULL_VALUE, "1"))
+    return Output(
+        topic=topic,
+        value=b"" if null_value and record.key is None else record.value,
+        key=record.key,
+        headers=(*_carried(_without_ours(record.headers)), *_encoded(error)),
+        partition=record.partition,
+        timestamp_ms=record.timestamp_ms,
+    )
+
+
+def without_value(output: Output) -> Output:
+    """A dead letter that was still too large: its size and hash stay, its value and foreign headers go."""
+    value = output.value or b""
+    ours = tuple(h for h in output.headers if h[0].startswith(headers.PREFIX))
+    digest = hashlib.sha256(value).hexdigest()
+    facts = ((headers.ERROR_VALUE_SIZE, str(len(value))), (headers.ERROR_VALUE_SHA256, digest))
+    return replace(output, value=b"", key=None, headers=(*ours, *_encoded(facts)))
+
+
+def too_large(topic: str, record: Record, outputs: tuple[Output, ...], now: datetime) -> tuple[Output, ...]:
+    """What to send instead of outputs that their topics do not take: a dead letter, then one without its value."""
+    if outputs and outputs[0].topic == topic:
+        return (without_value(outputs[0]),)
+    letter = DeadLetter(
+        "deliver",
+        Reason.OUTPUT_TOO_LARGE,
+        f"the result for {len(record.value or b'')} bytes is larger than its topic takes: raise max.message.bytes",
+    )
+    return (dead_letter(topic, record, letter, now),)
+
+
+def source_ref(origin: Origin) -> SourceRef:
+    return SourceRef(
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        timestamp=_time(origin.timestamp_ms),
+    )
+
+
+def _tagged_message(form: ResultForm, message: Message, tags: Tags, now: datetime) -> TaggedMessage:
+    return TaggedMessage(
+        id=message.id,
+        source=source_ref(message.origin),
+        label=tags.label,
+        score=tags.score,
+        route=tags.route,
+        classifications=tags.classifications,
+        clusters=tags.clusters,
+        text_facts=tags.facts,
+        processed_at=now,
+        text=message.text if form.include_text else None,
+        metadata=dict(message.metadata) if message.metadata is not None else None,
+    )
+
+
+def _tag_headers(message: Message, tags: Tags, now: datetime) -> tuple[tuple[str, bytes], ...]:
+    pairs = [
+        (headers.ID, message.id),
+        (headers.LABEL, tags.label),
+        (headers.SCORE, None if tags.score is None else f"{tags.score:.6f}"),
+        (headers.ROUTE, tags.route),
+        (headers.PROCESSED_AT, now.isoformat()),
+        (headers.REVISION, tags.classifications[0].revision if tags.classifications else None),
+    ]
+    for cluster in tags.clusters:
+        pairs.append((headers.CLUSTER, "unassigned" if cluster.id is None else str(cluster.id)))
+        pairs.append((headers.CLUSTER_VERSION, str(cluster.version)))
+    return _encoded([(name, text) for name, text in pairs if text is not None])
+
+
+def _carried(found: Sequence[Header]) -> tuple[tuple[str, bytes], ...]:
+    """Headers to send on. The client cannot send a null value: it becomes empty, and its name is written down."""
+    nulls = ",".join(h.key for h in found if h.value is None)
+    marker = ((headers.NULL_HEADERS, nulls.encode()),) if nulls else ()
+    return (*((h.key, h.value or b"") for h in found), *marker)
+
+
+def _without_ours(found: Sequence[Header]) -> tuple[Header, ...]:
+    """A replayed record carries our headers of its last failure: the new ones replace them."""
+    return tuple(h for h in found if not h.key.startswith(headers.PREFIX))
+
+
+def _encoded(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, text.encode("utf-8", "backslashreplace")) for name, text in pairs)
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    """A timestamp outside of what a calendar holds is as good as none."""
+    if milliseconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def _milliseconds(now: datetime) -> int:
+    return int(now.timestamp() * 1000)

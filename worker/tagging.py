@@ -1,0 +1,244 @@
+"""What is done to a batch between the poll and the transaction; satisfies `pipeline.Stages`.
+
+Each verb runs in the thread of its name. Counting is per batch, and only when the batch is through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from schemas import Classification, ClusterAssignment, Reason, TextFacts
+from worker.metrics import BatchCounts, Metrics, latencies_s
+from worker.pipeline import Inferred
+from worker.policy.routes import Decision, Policy, decide_batch
+from worker.results import ResultForm, Tags, dead_letter, passed, result, too_large
+from worker.types import (
+    Batch,
+    Clusters,
+    DeadLetter,
+    Decode,
+    Decoded,
+    Dropped,
+    Engine,
+    Message,
+    Outcome,
+    Output,
+    Predictions,
+    Prepared,
+    Record,
+    Tokenized,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings decide about results."""
+
+    policy: Policy
+    multi_threshold: float
+    form: ResultForm
+    max_batch_tokens: int
+
+
+class Tagging:
+    """The stages over one engine and one cluster table."""
+
+    def __init__(self, *, decode: Decode, engine: Engine, clusters: Clusters, rules: Rules, metrics: Metrics) -> None:
+        self._decode = decode
+        self._engine = engine
+        self._clusters = clusters
+        self._rules = rules
+        self._metrics = metrics
+
+    def prepare(self, batch: Batch) -> list[Prepared]:
+        self._metrics.count_consumed(Counter(record.topic for record in batch.records))
+        decoded = tuple(map(self._decode, batch.records))
+        tokenized = self._engine.tokenize([d.text for d in decoded if isinstance(d, Message)])
+        return _cut_to_tokens(Prepared(batch, decoded, tokenized), self._rules.max_batch_tokens)
+
+    def infer(self, prepared: Prepared) -> Inferred:
+        predictions = self._engine.infer(prepared.tokenized)
+        return Inferred(prepared, predictions, self._clusters.assign(predictions.embeddings))
+
+    def route(self, inferred: Inferred) -> Outcome:
+        now = datetime.now(UTC)
+        prepared = inferred.prepared
+        tags = iter(self._tags(inferred))
+        outputs = tuple(
+            self._outputs(record, decoded, next(tags) if isinstance(decoded, Message) else None, now)
+            for record, decoded in zip(prepared.batch.records, prepared.decoded, strict=True)
+        )
+        return Outcome(prepared.batch, outputs)
+
+    def reject(self, record: Record, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+        return too_large(self._rules.form.dead_letter_topic, record, outputs, datetime.now(UTC))
+
+    def delivered(self, inferred: Inferred, outcomes: list[Outcome]) -> None:
+        prepared, predictions = inferred.prepared, inferred.predictions
+        lengths = prepared.tokenized.lengths
+        counts = _count(inferred, outcomes, self._rules.form.dead_letter_topic)
+        timestamps = [record.timestamp_ms for record in prepared.batch.records]
+        self._metrics.count_batch(counts, latencies_s=latencies_s(timestamps, time.time()))
+        if prepared.batch.records:
+            self._metrics.observe_batch(
+                records=len(prepared.batch.records), tokens=int(lengths.sum()), padding_share=predictions.padding_share
+            )
+        self._clusters.learn(predictions.embeddings, [message.text for message in prepared.messages])
+
+    def _outputs(
+        self, record: Record, decoded: Decoded, tags: Tags | DeadLetter | None, now: datetime
+    ) -> tuple[Output, ...]:
+        form = self._rules.form
+        outcome = tags if isinstance(decoded, Message) else decoded
+        if isinstance(outcome, Dropped):
+            return ()
+        if isinstance(outcome, DeadLetter):
+            return (dead_letter(form.dead_letter_topic, record, outcome, now),)
+        if isinstance(outcome, Tags) and isinstance(decoded, Message):
+            return (result(form, record, decoded, outcome, now),)
+        return (passed(form, record),)
+
+    def _tags(self, inferred: Inferred) -> list[Tags | DeadLetter]:
+        """For each message of the batch what it is tagged with, or why it cannot be."""
+        predictions, tokenized = inferred.predictions, inferred.prepared.tokenized
+        decisions = decide_batch(self._rules.policy, predictions, self._rules.multi_threshold)
+        classified = _classifications(predictions, decisions)
+        clusters = _cluster_assignments(inferred)
+        return [
+            _failure(message, tokenized, predictions, i)
+            or Tags(d.label, d.score, d.route, classified[i], clusters[i], _facts(message, tokenized, i))
+            for i, (message, d) in enumerate(zip(inferred.prepared.messages, decisions, strict=True))
+        ]
+
+
+def _failure(message: Message, tokenized: Tokenized, predictions: Predictions, index: int) -> DeadLetter | None:
+    if index in tokenized.errors:
+        return DeadLetter("prepare", Reason.UNTOKENIZABLE, tokenized.errors[index], message.replays, message.origin)
+    if index in predictions.failed:
+        return DeadLetter("infer", Reason.INFERENCE_FAILED, predictions.failed[index], message.replays, message.origin)
+    return None
+
+
+def _classifications(predictions: Predictions, decisions: Sequence[Decision]) -> list[list[Classification]]:
+    rows = [scores.tolist() for scores in predictions.scores]
+    return [
+        [
+            Classification(
+                classifier=classifier.name,
+                kind=classifier.kind,
+                labels=list(decision.labels[c]),
+                scores=dict(zip(classifier.labels, rows[c][i], strict=True)),
+                model=classifier.model,
+                revision=classifier.revision,
+            )
+            for c, classifier in enumerate(predictions.classifiers)
+        ]
+        for i, decision in enumerate(decisions)
+    ]
+
+
+def _cluster_assignments(inferred: Inferred) -> list[list[ClusterAssignment]]:
+    assigned = inferred.assignments
+    if not assigned.table:
+        return [[] for _ in assigned.ids]
+    return [
+        [
+            ClusterAssignment(
+                table=assigned.table,
+                id=cluster,
+                name=None if cluster is None else assigned.names.get(cluster),
+                similarity=similarity if assigned.version else None,
+                version=assigned.version,
+            )
+        ]
+        for cluster, similarity in zip(assigned.ids, assigned.similarity.tolist(), strict=True)
+    ]
+
+
+def _facts(message: Message, tokenized: Tokenized, index: int) -> TextFacts:
+    return TextFacts(
+        tokens=int(tokenized.lengths[index]),
+        windows=int(tokenized.windows[index]),
+        truncated=bool(tokenized.truncated[index]),
+        language=message.language,
+        charset=message.charset,
+        charset_guessed=message.charset_guessed,
+    )
+
+
+def _cut_to_tokens(prepared: Prepared, most: int) -> list[Prepared]:
+    """Parts of at most so many tokens each, or of one record that has more."""
+    lengths = iter(prepared.tokenized.lengths.tolist())
+    of_record = [next(lengths) if isinstance(d, Message) else 0 for d in prepared.decoded]
+    if sum(of_record) <= most:
+        return [prepared]
+    parts, tokens, begin = [], 0, 0
+    for index, length in enumerate(of_record):
+        if tokens + length > most and index > begin:
+            parts.append((begin, index))
+            tokens, begin = 0, index
+        tokens += length
+    parts.append((begin, len(of_record)))
+    return list(_slices(prepared, parts))
+
+
+def _slices(prepared: Prepared, spans: Sequence[tuple[int, int]]) -> list[Prepared]:
+    slices, rest, message = [], prepared.batch, 0
+    for begin, end in spans:
+        batch, rest = rest.cut(end - begin) if end < len(prepared.decoded) else (rest, rest)
+        decoded = prepared.decoded[begin:end]
+        texts = sum(isinstance(d, Message) for d in decoded)
+        slices.append(Prepared(batch, decoded, _slice(prepared.tokenized, message, message + texts)))
+        message += texts
+    return slices
+
+
+def _slice(tokenized: Tokenized, begin: int, end: int) -> Tokenized:
+    return Tokenized(
+        ids=tokenized.ids[begin:end],
+        lengths=tokenized.lengths[begin:end],
+        windows=tokenized.windows[begin:end],
+        truncated=tokenized.truncated[begin:end],
+        errors={i - begin: why for i, why in tokenized.errors.items() if begin <= i < end},
+    )
+
+
+def _count(inferred: Inferred, outcomes: Sequence[Outcome], dead_letter_topic: str) -> BatchCounts:
+    prepared, predictions = inferred.prepared, inferred.predictions
+    failed: Counter[tuple[str, str]] = Counter()
+    dropped: Counter[str] = Counter()
+    for decoded in prepared.decoded:
+        if isinstance(decoded, DeadLetter):
+            failed[decoded.stage, str(decoded.reason)] += 1
+        elif isinstance(decoded, Dropped):
+            dropped[decoded.reason] += 1
+    failed["prepare", Reason.UNTOKENIZABLE.value] += len(prepared.tokenized.errors)
+    failed["infer", Reason.INFERENCE_FAILED.value] += len(predictions.failed)
+    routes = Counter(output.topic for outcome in outcomes for outputs in outcome.outputs for output in outputs)
+    failed["deliver", Reason.OUTPUT_TOO_LARGE.value] += max(0, routes.pop(dead_letter_topic, 0) - failed.total())
+    return BatchCounts(
+        processed=len(prepared.batch.records),
+        results=routes,
+        failed=+failed,
+        dropped=dropped,
+        predictions=_predictions(predictions, set(prepared.tokenized.errors) | set(predictions.failed)),
+        tokens=int(prepared.tokenized.lengths.sum()),
+        truncated=int(np.count_nonzero(prepared.tokenized.truncated)),
+    )
+
+
+def _predictions(predictions: Predictions, failed: set[int]) -> Counter[tuple[str, str]]:
+    """How often each classifier's best label came out."""
+    kept = np.ones(len(predictions.embeddings), dtype=bool)
+    kept[list(failed)] = False
+    counts: Counter[tuple[str, str]] = Counter()
+    for classifier, scores in zip(predictions.classifiers, predictions.scores, strict=True):
+        best = np.bincount(scores[kept].argmax(axis=1), minlength=len(classifier.labels))
+        counts.update({(classifier.name, classifier.labels[i]): int(n) for i, n in enumerate(best) if n})
+    return counts

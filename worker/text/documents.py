@@ -1,0 +1,76 @@
+"""The `json` format: a `TextMessage`, plain or behind schema-registry framing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from schemas import Reason, TextMessage
+from worker.errors import Skip
+from worker.text.charset import decode_unicode
+from worker.text.content import Content, Read
+from worker.text.fields import Document, mapping
+from worker.text.framing import unframe
+
+_WANTED = {
+    "text": "a string",
+    "id": "a string, an integer or null",
+    "timestamp": "a string, a number or null",
+    "language": "a string or null",
+    "metadata": "an object or null",
+}
+
+
+def json_reader(fields: Mapping[str, str | None], *, keep_unknown_fields: bool) -> Read:
+    """A reader of JSON documents whose fields are where `fields` says (TextMessage field → dotted path or None)."""
+    select = mapping(fields, keep_unknown=keep_unknown_fields)
+    validate = TextMessage.model_validate
+
+    def read(value: bytes) -> Content:
+        document, charset = _parse(value)
+        if not isinstance(document, dict):
+            raise Skip(Reason.WRONG_TYPE, f"the value is {_kind(document)}; it must be an object with a text field")
+        found = select(document)
+        try:
+            message = validate(found)
+        except ValidationError as error:
+            raise _refusal(error, found, fields) from None
+        # An empty id identifies nothing: the coordinates take its place.
+        identity = None if message.id is None or message.id == "" else str(message.id)
+        return Content(message.text, identity, message.language, message.metadata, charset)
+
+    return read
+
+
+def _parse(value: bytes) -> tuple[Any, str]:
+    """The parser bounds nesting (200) and refuses lone surrogates and NaN; of a repeated key the last counts."""
+    try:
+        return from_json(value, allow_inf_nan=False), "utf-8"
+    except ValueError:
+        pass  # rare: a byte-order mark, a frame, or bad input
+    decoded = decode_unicode(unframe(value))
+    try:
+        return from_json(decoded.text, allow_inf_nan=False), decoded.charset
+    except ValueError as error:  # its text names a position, never the content
+        raise Skip(Reason.INVALID_JSON, f"the value is not JSON: {error}; mend the producer") from None
+
+
+def _refusal(error: ValidationError, found: Document, fields: Mapping[str, str | None]) -> Skip:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    name = str(first["loc"][0])
+    if name not in found:
+        hint = f"send it, or name the right field in input.fields.{name}"
+        return Skip(Reason.MISSING_TEXT, f"the document has no field {fields.get(name) or name}; {hint}")
+    held = f"the field {fields.get(name) or name} is {_kind(found[name])}"
+    return Skip(Reason.WRONG_TYPE, f"{held}; it must be {_WANTED[name]}: mend the producer, or input.fields.{name}")
+
+
+def _kind(value: object) -> str:
+    """The JSON name of a value's type, with its article."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "a boolean"
+    kinds = {str: "a string", int: "an integer", float: "a number", list: "an array", dict: "an object"}
+    return kinds.get(type(value), "of an unknown type")
