@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -42,6 +43,9 @@ EXIT_S = 10.0  # after a verdict the loop has so long to end by itself
 
 class Watched(Protocol):
     """What the monitor asks a source."""
+
+    @property
+    def reachable(self) -> bool: ...
 
     def lags(self) -> Mapping[Partition, Any]: ...
 
@@ -121,8 +125,10 @@ class Monitor:
 
     def revoked(self, partitions: frozenset[Partition]) -> None:
         self.health.hold("group", "no partitions")
-        for topic, partition in partitions:
-            self._metrics.forget_partition(topic, partition)
+        for partition in partitions:
+            self._metrics.forget_partition(*partition)
+            if self._pipeline:
+                self._pipeline.committed.pop(partition, None)
 
     def drain_missed(self, batches: int) -> None:
         self._metrics.drains_missed.inc()
@@ -145,9 +151,10 @@ class Monitor:
         self._metrics.paused.set(bool(self._pipeline and self._pipeline.paused))
         self._processed = [(t, n) for t, n in self._processed if now_s - t < RATE_S]
         self._processed.append((now_s, total(self._metrics.processed)))
-        for (topic, partition), lag in self._source.lags().items():
+        for (topic, partition), lag in self._lags().items():
             behind = max(0, lag.end - lag.position)
             self._metrics.set_lag(topic, partition, behind, _age_s(lag) if behind else 0.0)
+        self._note_reachability()
         self._note_clusters()
         reason = self._watchdog.verdict(now_s, self._observe())
         if reason:
@@ -155,13 +162,25 @@ class Monitor:
 
     def _observe(self) -> Observation:
         pipeline = self._pipeline
-        lags = self._source.lags()
+        lags = self._lags()
         return Observation(
             positions={p: lag.position for p, lag in lags.items()},
-            stable_ends={p: lag.end for p, lag in lags.items()},
+            stable_ends={p: lag.stable_end for p, lag in lags.items()},
+            brokers_reachable=self._source.reachable,
             paused=bool(pipeline and pipeline.paused),
             busy_since=dict(pipeline.busy_since) if pipeline else {},
         )
+
+    def _lags(self) -> dict[Partition, Any]:
+        """By what is committed, not by what is polled."""
+        committed = self._pipeline.committed if self._pipeline else {}
+        return {p: replace(lag, position=committed.get(p, lag.position)) for p, lag in self._source.lags().items()}
+
+    def _note_reachability(self) -> None:
+        if self._source.reachable:
+            self.health.release("kafka")
+        else:
+            self.health.hold("kafka", "the brokers do not answer")
 
     def _note_clusters(self) -> None:
         table = getattr(self._clusters, "table", None)
@@ -222,7 +241,7 @@ class Monitor:
     def _partitions(self) -> tuple[PartitionStatus, ...]:
         return tuple(
             PartitionStatus(topic, partition, lag.position, max(0, lag.end - lag.position), _age_s(lag))
-            for (topic, partition), lag in sorted(self._source.lags().items())
+            for (topic, partition), lag in sorted(self._lags().items())
         )
 
     def _model_status(self) -> ModelStatus | None:

@@ -21,7 +21,7 @@ from worker.errors import DeliveryFailed, DeliveryRefused, TooLarge
 from worker.inflight import InFlight
 from worker.metrics import AbortReason, Stage
 from worker.sizing import BatchSizer
-from worker.types import Assignments, Batch, Delivery, Outcome, Output, Predictions, Prepared, Record, Source
+from worker.types import Assignments, Batch, Delivery, Outcome, Output, Partition, Predictions, Prepared, Record, Source
 
 log = structlog.get_logger()
 
@@ -94,6 +94,7 @@ class Pipeline:
         self._paused = threading.Event()
         self._failure: BaseException | None = None
         self.busy_since: dict[str, float] = {}
+        self.committed: dict[Partition, int] = {}
 
     # Any thread, a signal handler included.
 
@@ -211,6 +212,7 @@ class Pipeline:
                 with self._timed("deliver"):
                     delivered = self._try_to_deliver(outcome)
                 if delivered:
+                    self.committed.update(batch.offsets)
                     self._stages.delivered(inferred, delivered)
             self._done(batch, _tokens(inferred.prepared))
 

@@ -13,7 +13,14 @@ from worker.clusters.none import NoClusters
 from worker.clusters.table import Table
 
 TABLE = Table(
-    "t", 3, (7, 9), np.eye(2, 3, dtype=np.float32), np.array([5, 200]), threshold=0.5, names={7: "refund, card"}
+    "t",
+    3,
+    (7, 9),
+    np.eye(2, 3, dtype=np.float32),
+    np.array([5, 200]),
+    np.array([5, 999]),
+    threshold=0.5,
+    names={7: "refund, card"},
 )
 
 
@@ -32,7 +39,7 @@ def test_nearest_centre_above_the_threshold():
 @pytest.mark.parametrize("threshold", [0.5, -1.0])
 def test_rows_that_point_nowhere_are_unassigned(threshold):
     """NaN, infinite and zero rows are unassigned whatever the threshold, and harm no other row."""
-    table = Table("t", 1, TABLE.ids, TABLE.centres, TABLE.counts, threshold)
+    table = Table("t", 1, TABLE.ids, TABLE.centres, TABLE.counts, TABLE.seen, threshold)
     found = assign(table, rows([np.nan, 0, 0], [np.inf, 0, 0], [0, 0, 0], [3e38, 3e38, 0], [1, 0, 0]))
     assert found.ids == [None, None, None, None, 7]
     assert found.similarity.tolist() == [0, 0, 0, 0, 1]
@@ -76,5 +83,6 @@ def test_a_table_survives_its_bytes(table):
     assert back.threshold == table.threshold
     np.testing.assert_array_equal(back.centres, table.centres)
     np.testing.assert_array_equal(back.counts, table.counts)
+    np.testing.assert_array_equal(back.seen, table.seen)
     assert back.centres.dtype == np.float32
     assert back.centres.flags.aligned

@@ -17,6 +17,7 @@ from worker.clusters.naming import Naming, words
         ("The card was refunded, and the CARD is new", ["card", "refunded", "new"]),
         ("I don't think it isn't Zoë's café", ["think", "zoë", "café"]),
         ("see https://a.example/secret or www.b.example, me@c.example @someone 0123456", []),
+        ("rock &amp; roll &#101;nd", ["rock", "roll", "end"]),
         ("Das Paket kam zu spät", ["das", "paket", "kam", "spät"]),
         ("東京都の天気", ["東京", "京都", "都の", "の天", "天気"]),
         ("iPhone電池 bad", ["iphone", "電池", "bad"]),
@@ -25,7 +26,19 @@ from worker.clusters.naming import Naming, words
         ("a\udcff bc\x00 def", ["def"]),
         ("a" * 31, []),
     ],
-    ids=["stop words", "contractions", "addresses", "german", "no spaces", "mixed", "marks", "empty", "bytes", "long"],
+    ids=[
+        "stop words",
+        "contractions",
+        "addresses",
+        "entities",
+        "german",
+        "no spaces",
+        "mixed",
+        "marks",
+        "empty",
+        "bytes",
+        "long",
+    ],
 )
 def test_words_that_may_stand_in_a_name(text, expected):
     """Different words, lower-case, without stop words, numbers and addresses; pairs where there are no spaces."""

@@ -63,25 +63,38 @@ class Learner:
         centres, counts = start(rows, self._recipe.k, self._recipe.seed)
         self._naming = Naming(clusters=len(centres))
         ids = tuple(range(1, len(centres) + 1))
-        self._publish(ids, centres, np.minimum(counts, COUNT_CAP), self._observe(rows, centres, words))
+        threshold = self._observe(rows, nearest(rows, centres), centres, words)
+        self._publish(ids, centres, np.minimum(counts, COUNT_CAP), counts, threshold)
 
     def _update(self, rows: NDArray[np.float32], words: Sequence[Sequence[str]]) -> None:
-        threshold = self._observe(rows, self._table.centres, words)  # before these rows have moved the centres
-        centres, counts = update(rows, self._table.centres, self._table.counts, COUNT_CAP)
-        self._publish(self._table.ids, centres, counts, threshold)
+        old = self._table
+        labels = nearest(rows, old.centres)
+        threshold = self._observe(rows, labels, old.centres, words)  # before these rows have moved the centres
+        centres, counts = update(rows, old.centres, old.counts, COUNT_CAP)
+        seen = old.seen + np.bincount(labels, minlength=len(old.ids))
+        self._publish(old.ids, centres, counts, seen, threshold)
 
     def _observe(
-        self, rows: NDArray[np.float32], centres: NDArray[np.float32], words: Sequence[Sequence[str]]
+        self,
+        rows: NDArray[np.float32],
+        labels: NDArray[np.intp],
+        centres: NDArray[np.float32],
+        words: Sequence[Sequence[str]],
     ) -> float:
         """Note the rows' similarities and words; the similarity that all but the given share of texts reach."""
-        labels = nearest(rows, centres)
         self._naming.add(labels, words)
         similarities = np.einsum("ij,ij->i", rows, centres[labels])
         self._similarities = np.concatenate((self._similarities, similarities))[-WINDOW:]
         return float(np.quantile(self._similarities, self._recipe.unassigned_quantile)) - SLACK
 
     def _publish(
-        self, ids: tuple[int, ...], centres: NDArray[np.float32], counts: NDArray[np.int64], threshold: float
+        self,
+        ids: tuple[int, ...],
+        centres: NDArray[np.float32],
+        counts: NDArray[np.int64],
+        seen: NDArray[np.int64],
+        threshold: float,
     ) -> None:
         names = {i: name for i, name in zip(ids, self._naming.names(), strict=True) if name}
-        self._table = Table(self._recipe.table, self._table.version + 1, ids, centres, counts, threshold, names)
+        version = self._table.version + 1
+        self._table = Table(self._recipe.table, version, ids, centres, counts, seen, threshold, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Sequence
 
@@ -30,7 +31,8 @@ _TOKEN = re.compile(f"([{_UNSPACED}]+)|((?:(?![{_UNSPACED}])(?:[^\\W\\d_]|[{_MAR
 
 def words(text: str) -> list[str]:
     """Different words of a text that may stand in a name, in their order; addresses, numbers, stop words left out."""
-    plain = " ".join(part for part in text[:MAX_CHARACTERS].lower().split() if not _is_address(part))
+    start = html.unescape(text[:MAX_CHARACTERS]).lower()  # else `amp` would be a word
+    plain = " ".join(part for part in start.split() if not _is_address(part))
     found: dict[str, None] = {}
     for word in _tokens(plain):
         found[word] = None

@@ -16,7 +16,8 @@ class Table:
     """One version of the clusters; version 0 is the empty table of the warm-up.
 
     Row i of `centres` (float32 [k, d], unit rows) is cluster `ids[i]`; `counts[i]` (int64) is its weight in learning,
-    capped. A text less similar than `threshold` to every centre is unassigned. `names` lacks clusters without a name.
+    capped; `seen[i]` (int64) is how many samples it was nearest to so far. A text less similar than `threshold` to
+    every centre is unassigned. `names` lacks clusters without a name.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Table:
     ids: tuple[int, ...] = ()
     centres: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    seen: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     threshold: float = 0.0
     names: Mapping[int, str] = field(default_factory=dict)
 
@@ -33,6 +35,7 @@ class Table:
             "version": self.version,
             "ids": self.ids,
             "counts": self.counts.tolist(),
+            "seen": self.seen.tolist(),
             "threshold": self.threshold,
             "names": [self.names.get(i) for i in self.ids],
         }
@@ -48,6 +51,7 @@ class Table:
             ids=ids,
             centres=centres,
             counts=np.array(header["counts"], dtype=np.int64),
+            seen=np.array(header["seen"], dtype=np.int64),
             threshold=header["threshold"],
             names={i: name for i, name in zip(ids, header["names"], strict=True) if name},
         )

@@ -21,9 +21,10 @@ Start = Literal["earliest", "latest"] | datetime
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """`offsets` is where to read on; `fresh` are the partitions that had no commit; `skipped` counts records lost."""
+    """`offsets` is where to read on, `ends` the stable ends; `fresh` had no commit; `skipped` counts records lost."""
 
     offsets: Mapping[Partition, int]
+    ends: Mapping[Partition, int]
     fresh: frozenset[Partition]
     skipped: Mapping[Partition, int]
 
@@ -41,7 +42,7 @@ def place(
     asked = [TopicPartition(*partition) for partition in partitions]
     timeout_ms = timeout_s * 1000
     committed = _committed_twice(consumer, asked, timeout_ms) if grouped else dict.fromkeys(asked)
-    first, end = consumer.beginning_offsets(asked), consumer.end_offsets(asked)
+    first, end = consumer.beginning_offsets(asked, timeout_ms), consumer.end_offsets(asked, timeout_ms)
     fresh = [p for p in asked if committed[p] is None]
     offsets: dict[Partition, int] = _starts(consumer, fresh, start, first, end)
     skipped: dict[Partition, int] = {}
@@ -51,7 +52,8 @@ def place(
         offsets[Partition(*partition)] = _closed_gap(partition, offset, first[partition], end[partition], on_gap)
         if (lost := offsets[Partition(*partition)] - offset) != 0:
             skipped[Partition(*partition)] = max(lost, 0)
-    return Placement(offsets, frozenset(Partition(*p) for p in fresh), skipped)
+    ends = {Partition(*p): offset for p, offset in end.items()}
+    return Placement(offsets, ends, frozenset(Partition(*p) for p in fresh), skipped)
 
 
 def _committed_twice(consumer: KafkaConsumer, partitions: Iterable[Any], timeout_ms: float) -> dict[Any, int | None]:

@@ -31,7 +31,9 @@ DRAIN_CHECK_S = 0.005
 # Transaction markers take offsets that no record ever fills; the position past them is committed when a partition has
 # been quiet for so long, so that a busy transactional input does not cost two commits a batch.
 QUIET_S = 0.5
-COMMITTED_TIMEOUT_S = 10.0
+# While nothing comes, the ends are asked for so often: is there nothing to read, or can it not be read?
+PROBE_S = 5.0
+ASK_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Where a partition is read: the next offset, the end as last seen, and the newest timestamp handed out."""
+    """Where a partition is read: the next offset, the end as last seen, and the newest timestamp handed out.
+
+    `stable_end` is as far as a read-committed reader can get: an open transaction holds it back.
+    """
 
     position: int
     end: int
-    timestamp_ms: int | None
+    stable_end: int
+    timestamp_ms: int | None = None
 
 
 class SourceEvents(Protocol):
@@ -92,7 +98,8 @@ class KafkaSource:
         self._held: Batch | None = None
         self._lags: dict[Partition, Lag] = {}
         self._ends: dict[Partition, int] = {}
-        self._last_record_s = 0.0
+        self._last_record_s = self._last_probe_s = 0.0
+        self._answering = True
         self._consumer = make_consumer()
         self._subscribe()
 
@@ -113,6 +120,11 @@ class KafkaSource:
             self._suspended, self._placed = False, False
             self._refused_fence = refused.fence if refused else None
 
+    @property
+    def reachable(self) -> bool:
+        """The brokers answer, as far as was seen when they were last asked; not while a delivery recovers."""
+        return self._answering and not self._suspended
+
     def lags(self) -> Mapping[Partition, Lag]:
         """Each assigned partition's position and end; empty while positions are being found."""
         return dict(self._lags)
@@ -121,7 +133,7 @@ class KafkaSource:
         """Commit through the group (`at_least_once`). The deliver thread; raises the client's errors."""
         self._consumer.commit(
             {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()},
-            timeout_ms=COMMITTED_TIMEOUT_S * 1000,
+            timeout_ms=ASK_TIMEOUT_S * 1000,
         )
 
     # The poll thread.
@@ -146,8 +158,9 @@ class KafkaSource:
             self.rewind()  # the membership was lost while polling: what came may be somebody else's
             return None
         if polled:
-            self._last_record_s = time.monotonic()
+            self._last_record_s, self._answering = time.monotonic(), True
             return self._batch(polled, epoch, fence)
+        self._probe()
         return self._markers_read(epoch, fence)
 
     def idle(self) -> None:
@@ -214,7 +227,7 @@ class KafkaSource:
         epoch, fence = self._epoch, self._fence()
         partitions = {Partition(*p) for p in self._consumer.assignment()}
         waits = self._suspended or (self._refused_fence is not None and _same(self._refused_fence, fence))
-        if waits or not partitions or not self._fence_holds(fence):
+        if waits or not self._fence_holds(fence):
             self._poll_client(timeout_s, 1)  # everything is paused: this only keeps the membership alive, or joins
             return None
         try:
@@ -224,8 +237,10 @@ class KafkaSource:
             if isinstance(decision, Stop):
                 raise decision from error
             log.warning("cannot ask for positions, trying again", error=type(error).__name__)
+            self._answering = False
             self._poll_client(timeout_s, 1)
             return None
+        self._answering = True
         with self._lock:
             if self._epoch != epoch:
                 return None
@@ -241,7 +256,7 @@ class KafkaSource:
             start=reading.start,
             on_gap=reading.on_gap,
             grouped=reading.grouped,
-            timeout_s=COMMITTED_TIMEOUT_S,
+            timeout_s=ASK_TIMEOUT_S,
         )
         if reading.until is not None:
             self._note_ends([p for p in partitions if p not in self._ends])
@@ -261,7 +276,7 @@ class KafkaSource:
     def _go_to(self, placement: Placement) -> None:
         for partition, offset in placement.offsets.items():
             self._consumer.seek(TopicPartition(*partition), offset)
-        self._lags = {p: Lag(offset, offset, None) for p, offset in placement.offsets.items()}
+        self._lags = {p: Lag(at, placement.ends[p], placement.ends[p]) for p, at in placement.offsets.items()}
         self._held, self._refused_fence, self._placed = None, None, True
         self._consumer.resume(*self._consumer.assignment())
 
@@ -274,9 +289,8 @@ class KafkaSource:
             records.extend(map(_record, wanted))
             offsets[partition] = position = consumed[-1].offset + 1
             newest = max(r.timestamp for r in consumed)
-            self._lags[partition] = Lag(
-                position, self._consumer.highwater(tp) or position, newest if newest > 0 else None
-            )
+            end = int(self._consumer.highwater(tp) or position)
+            self._lags[partition] = Lag(position, end, end, newest if newest > 0 else None)
             if len(wanted) < len(consumed):
                 offsets[partition] = wanted[-1].offset + 1 if wanted else consumed[0].offset
         batch = Batch(tuple(records), offsets, epoch, fence, time.monotonic())
@@ -315,6 +329,23 @@ class KafkaSource:
             if position is not None:
                 self._lags[partition] = replace(lag, position=position, end=max(end, position))
         return Batch((), moved, epoch, fence, time.monotonic()) if moved else None
+
+    def _probe(self) -> None:
+        """With nothing coming, ask for the ends now and then, for the lag and for the watchdog."""
+        now = time.monotonic()
+        if now - max(self._last_record_s, self._last_probe_s) < PROBE_S:
+            return
+        self._last_probe_s = now
+        try:
+            ends = self._consumer.end_offsets([TopicPartition(*p) for p in self._lags], ASK_TIMEOUT_S * 1000)
+        except KafkaError:
+            self._answering = False
+            return
+        self._answering = True
+        for tp, stable_end in ends.items():
+            partition = Partition(*tp)
+            lag = self._lags[partition]
+            self._lags[partition] = replace(lag, stable_end=stable_end, end=max(lag.end, stable_end))
 
     # The client's I/O thread, while the poll thread waits inside a poll.
 

@@ -120,5 +120,7 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         transformers_logging.set_verbosity(level)
+        transformers_logging.disable_default_handler()  # it would print past the process's own logging
+        transformers_logging.enable_propagation()
         if bars:
             transformers_logging.enable_progress_bar()

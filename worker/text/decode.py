@@ -66,6 +66,8 @@ class Decoder:
         return self._tombstone(came) if record.value is None else self._decode(record.value, came)
 
     def _decode(self, value: bytes, came: Arrival) -> Decoded:
+        if not value:
+            return self._blank(came)
         form = self._topics.get(came.origin.topic, self._default)
         try:
             if len(value) > self._max_bytes:

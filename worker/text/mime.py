@@ -70,7 +70,7 @@ def _walk(headers: Headers, body: bytes, depth: int, numbers: Iterator[int]) -> 
             yield from _walk(*split_headers(part), depth + 1, numbers)
     elif content_type.startswith(("text/", "multipart/")) and values.get_content_disposition() != "attachment":
         encoding = headers.get("content-transfer-encoding", b"").strip().lower()
-        yield Part(content_type, values.get_content_charset(), _plain_bytes(body, encoding))
+        yield Part(content_type, _charset(values), _plain_bytes(body, encoding))
 
 
 def _check_bounds(depth: int, number: int) -> None:
@@ -87,6 +87,12 @@ def _values(headers: Headers) -> HeaderValues:
         if name in headers:
             values[name] = headers[name][:_MAX_PARAMETERS_BYTES].decode("latin-1")
     return values
+
+
+def _charset(values: HeaderValues) -> str | None:
+    """The name as declared, or empty where no charset can have it."""
+    declared = values.get_param("charset") is not None
+    return values.get_content_charset("" if declared else None)
 
 
 def _split(body: bytes, boundary: bytes) -> Iterator[bytes]:
