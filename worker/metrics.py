@@ -95,6 +95,7 @@ class BatchCounts:
     predictions: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by classifier and label
     tokens: int = 0
     truncated: int = 0
+    clustered: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by table and whether assigned
 
 
 class Metrics:
@@ -139,6 +140,7 @@ class Metrics:
         self.drains_missed = self._counter("drains_missed_total", "Drains whose deadline passed: work dropped unsent.")
         self.gaps = self._counter("gap_skipped_records_total", "Offsets that retention took before they were read.")
         self.corrupt = self._counter("corrupt_batches_total", "Batches of the input that failed their checksum.")
+        self.clustered = self._counter("cluster_texts_total", "Texts by what became of them.", "table", "outcome")
         self.samples_left_out = self._counter("cluster_samples_left_out_total", "Texts not offered to the learner.")
 
     def _declare_state(self) -> None:
@@ -183,6 +185,7 @@ class Metrics:
         _count(self.dead_letters, (((reason,), n) for (_, reason), n in counts.failed.items()))
         self.tokens.inc(counts.tokens)
         self.truncated.inc(counts.truncated)
+        _count(self.clustered, counts.clustered.items())
         self.latency.observe(latencies_s)
         self.commits.inc()
 

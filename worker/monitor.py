@@ -60,6 +60,7 @@ class Monitor:
         self._log_level = log_level
         self._began_s = time.monotonic()
         self._closed = threading.Event()
+        self._left_out = 0
         self._processed: list[tuple[float, int]] = []
         self._server = HttpServer(
             Site(registry=metrics.registry, health=self.health, status=self.status, control=self), host=host, port=port
@@ -183,9 +184,11 @@ class Monitor:
             self.health.hold("kafka", "the brokers do not answer")
 
     def _note_clusters(self) -> None:
-        table = getattr(self._clusters, "table", None)
-        if table is not None:
-            self._metrics.set_clusters(table.name, version=table.version, clusters=len(table.ids))
+        summary = self._clusters.summary()
+        if summary is not None:
+            self._metrics.set_clusters(summary.table, version=summary.version, clusters=len(summary.sizes))
+            self._metrics.samples_left_out.inc(summary.left_out - self._left_out)
+            self._left_out = summary.left_out
 
     def _give_up(self, reason: str) -> None:
         """The supervisor starts us again; nothing is lost, as nothing of what is in flight is committed."""
@@ -252,12 +255,15 @@ class Monitor:
         return ModelStatus(classifier.model, classifier.revision, str(device), str(dtype))
 
     def _cluster_status(self) -> ClusterStatus | None:
-        table = getattr(self._clusters, "table", None)
-        if table is None:
+        summary = self._clusters.summary()
+        if summary is None:
             return None
-        counts = sorted(zip(table.ids, table.counts, strict=True), key=lambda pair: -pair[1])
-        top = tuple(ClusterCount(int(i), table.names.get(i), int(n)) for i, n in counts[:TOP_CLUSTERS])
-        return ClusterStatus(table.name, table.version, None, top)
+        outcomes = sums_by(self._metrics.clustered, "outcome")
+        texts = sum(outcomes.values())
+        share = outcomes.get("unassigned", 0) / texts if texts else None
+        largest = sorted(summary.sizes.items(), key=lambda item: -item[1])[:TOP_CLUSTERS]
+        top = tuple(ClusterCount(cluster, summary.names.get(cluster), size) for cluster, size in largest)
+        return ClusterStatus(summary.table, summary.version, share, top)
 
 
 def _age_s(lag: Any) -> float | None:

@@ -19,6 +19,7 @@ from worker.pipeline import Inferred
 from worker.policy.routes import Decision, Policy, decide_batch
 from worker.results import ResultForm, Tags, dead_letter, passed, result, too_large
 from worker.types import (
+    Assignments,
     Batch,
     Clusters,
     DeadLetter,
@@ -230,7 +231,16 @@ def _count(inferred: Inferred, outcomes: Sequence[Outcome], dead_letter_topic: s
         predictions=_predictions(predictions, set(prepared.tokenized.errors) | set(predictions.failed)),
         tokens=int(prepared.tokenized.lengths.sum()),
         truncated=int(np.count_nonzero(prepared.tokenized.truncated)),
+        clustered=_clustered(inferred.assignments),
     )
+
+
+def _clustered(assignments: Assignments) -> Counter[tuple[str, str]]:
+    if not assignments.table:
+        return Counter()
+    unassigned = sum(cluster is None for cluster in assignments.ids)
+    found = {"assigned": len(assignments.ids) - unassigned, "unassigned": unassigned}
+    return Counter({(assignments.table, outcome): n for outcome, n in found.items() if n})
 
 
 def _predictions(predictions: Predictions, failed: set[int]) -> Counter[tuple[str, str]]:

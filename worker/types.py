@@ -274,8 +274,22 @@ class Engine(Protocol):
         """One pass over all texts that have ids, results in the order of the texts. Any batch size, 0 included."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterSummary:
+    """A cluster table for people: samples seen and name by id; `left_out` counts samples that were not learned."""
+
+    table: str
+    version: int
+    sizes: Mapping[int, int]
+    names: Mapping[int, str]
+    left_out: int
+
+
 class Clusters(Protocol):
     """One cluster table. `assign` is pure; `learn` returns nothing."""
+
+    def summary(self) -> ClusterSummary | None:
+        """The newest table, or None where clusters are switched off. Any thread."""
 
     def assign(self, embeddings: NDArray[np.float32]) -> Assignments:
         """Clusters of float32 [n, d] unit rows under the newest table. The infer thread; never blocks."""

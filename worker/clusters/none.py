@@ -13,6 +13,9 @@ from worker.types import Assignments
 class NoClusters:
     """Assigns nothing, learns nothing; its table has no name."""
 
+    def summary(self) -> None:
+        """There is no table."""
+
     def assign(self, embeddings: NDArray[np.float32]) -> Assignments:
         count = len(embeddings)
         return Assignments("", 0, [None] * count, np.zeros(count, dtype=np.float32), {})

@@ -21,7 +21,7 @@ from worker.clusters.naming import words
 from worker.clusters.recipe import Recipe
 from worker.clusters.sampling import Sampler
 from worker.clusters.table import Table
-from worker.types import Assignments
+from worker.types import Assignments, ClusterSummary
 
 QUEUED_OFFERS = 4  # rides over one slow step of the learner; more would only be older
 CLOSE_TIMEOUT_S = 5.0
@@ -65,6 +65,11 @@ class ClusterProcess:
     def alive(self) -> bool:
         """Whether the learner learns. Any thread."""
         return self._courier.is_alive() and self._process.is_alive()
+
+    def summary(self) -> ClusterSummary:
+        table = self._table
+        sizes = dict(zip(table.ids, table.seen.tolist(), strict=True))
+        return ClusterSummary(table.name, table.version, sizes, table.names, self.left_out)
 
     def assign(self, embeddings: NDArray[np.float32]) -> Assignments:
         return assign(self._table, embeddings)

@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from worker.demo.messages import MAX_BYTES
-from worker.settings import Settings
 
 REVIEW_BELOW = 0.6
 CLUSTERS = 12
@@ -62,17 +61,15 @@ def as_settings(place: Place) -> dict[str, Any]:
 def environment(given: Mapping[str, str], *, own_broker: bool) -> dict[str, str]:
     """The environment for demo and worker: settings in it are for another worker, unless they say how to reach Kafka."""
     keep = () if own_broker else ("TAGSTREAM_KAFKA__SSL", "TAGSTREAM_KAFKA__SASL", "TAGSTREAM_KAFKA__SECURITY")
-    return {
-        name: value for name, value in given.items() if not name.startswith("TAGSTREAM_") or name.startswith(keep)
-    }
+    return {name: value for name, value in given.items() if not name.startswith("TAGSTREAM_") or name.startswith(keep)}
 
 
-def purposes(settings: Settings) -> dict[str, str]:
+def purposes(place: Place) -> dict[str, str]:
     """Each output topic, and in a few words what is in it."""
-    review = settings.policy.review
+    prefix = place.prefix
     return {
-        settings.output.topic: "all other kinds",
-        **{topic: f"{label} reviews" for label, topic in settings.policy.routes.items()},
-        **({review.topic: f"unsure: score below {review.below:g}"} if review else {}),
-        settings.dead_letter.topic: "what could not be tagged",
+        f"{prefix}tagged": "all other kinds",
+        f"{prefix}products": "product reviews",
+        f"{prefix}review": f"unsure: score below {REVIEW_BELOW:g}",
+        f"{prefix}dead-letters": "what could not be tagged, with the reason",
     }

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from worker.demo.config import REVIEW_BELOW
 from worker.demo.stream import Span
 from worker.demo.tally import Cluster, Tagged, Tally
 
@@ -26,8 +27,6 @@ class Run:
     firehose: Span
     calm: Span
     topics: Mapping[str, str]
-    dead_letter_topic: str
-    review_topic: str
     embedded: bool
 
     @property
@@ -55,7 +54,7 @@ def show(run: Run, console: Console) -> None:
 
 
 def _totals(run: Run, results: Sequence[Tagged]) -> Table:
-    sure = [tagged for tagged in results if tagged.route != run.review_topic]
+    sure = [tagged for tagged in results if tagged.score >= REVIEW_BELOW]
     firehose, calm = (_latencies_ms(run.tally, span) for span in (run.firehose, run.calm))
     rate = len(run.firehose.sent) / max(run.firehose.seconds, 1e-3)
     table = Table.grid(padding=(0, 2))
@@ -90,7 +89,7 @@ def _labels(results: Sequence[Tagged]) -> Table:
 
 def _routes(run: Run) -> Table:
     table = _table("route", "records", "what", text_columns=("what",))
-    counts = run.tally.routes() + Counter({run.dead_letter_topic: len(run.tally.reasons)})
+    counts = run.tally.counts_by_topic()
     for topic, what in run.topics.items():
         table.add_row(topic, f"{counts[topic]:,}", what)
     return table

@@ -45,9 +45,7 @@ class Stream:
         starts: Mapping[Partition, int] = {p: first for p, (first, _) in self._reader.spans(partitions).items()}
         self._pieces = self._reader.follow(starts)
 
-    def run(
-        self, topic: str, messages: Iterable[Outbound], per_s: float | None, show: Callable[[int], None]
-    ) -> Span:
+    def run(self, topic: str, messages: Iterable[Outbound], per_s: float | None, show: Callable[[int], None]) -> Span:
         """Send, and read until all of it has come out; `show` gets the number of outputs so far. Raises `Stop`."""
         before, began_s, stop = len(self._tally), time.time(), threading.Event()
         with ThreadPoolExecutor(1, thread_name_prefix="feed") as pool:

