@@ -61,7 +61,7 @@ def test_one_record_too_large_is_a_dead_letter_by_itself() -> None:
     """Its batch is halved until it stands alone; the neighbours come out as results, in order."""
     log = MemoryLog()
     for n in range(8):
-        log.write(text("long " * 200 if n == 5 else f"short {n}"))
+        log.write(text("long " * 1000 if n == 5 else f"short {n}"))
     delivery = MemoryDelivery(log, max_bytes={"out": 2000, "a-topic": 2000})
     bench = Bench(log, delivery=delivery, max_records=8)
     assert_once_and_in_order(bench.run())

@@ -23,8 +23,9 @@ from worker.errors import SettingsError, Stop
 from worker.inflight import InFlight
 from worker.kafka.client import make_consumer, make_producer
 from worker.kafka.delivery import DiscardingDelivery, FlushingDelivery, TransactionalDelivery
+from worker.kafka.input import Reading
 from worker.kafka.security import Connection
-from worker.kafka.source import KafkaSource, Reading
+from worker.kafka.source import KafkaSource
 from worker.kafka.topics import TopicAdmin, TopicSpec, required_topics
 from worker.metrics import Metrics
 from worker.monitor import Monitor
@@ -251,6 +252,7 @@ def _source(
         pattern=_pattern(settings),
         start=settings.input.start,
         on_gap=settings.input.on_gap,
+        on_corrupt=settings.input.on_corrupt,
         until=mode.until,
         grouped=grouped,
     )
@@ -266,6 +268,7 @@ def _source(
     )
     return KafkaSource(
         make_consumer=consumer,
+        make_prober=partial(make_consumer, connection.client_options(), group_id=None),
         reading=reading,
         in_flight=in_flight,
         drain_timeout_s=settings.delivery.drain_timeout_s,

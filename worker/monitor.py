@@ -137,6 +137,9 @@ class Monitor:
     def gap_skipped(self, partition: Partition, records: int) -> None:
         self._metrics.gaps.inc(records)
 
+    def corrupt_skipped(self, partition: Partition, records: int) -> None:
+        self._metrics.corrupt.inc()
+
     # The ticking thread.
 
     def _tick_until_closed(self) -> None:

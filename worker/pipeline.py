@@ -86,6 +86,8 @@ class Pipeline:
         self._sizer = sizer
         self._observer = observer
         self._slots = threading.BoundedSemaphore(slots)
+        self._lock = threading.Lock()
+        self._unslotted = 0  # parts in flight that share the slot of their batch
         # The slots bound what is in the queues; as many places and one for the end, so that a put never blocks.
         self._to_prepare: queue.Queue[Batch | None] = queue.Queue(slots + 1)
         self._to_infer: queue.Queue[Prepared | None] = queue.Queue(slots + 1)
@@ -131,6 +133,8 @@ class Pipeline:
             self._drain(drain_timeout_s)
         finally:
             self._stop.set()
+            if self._failure is not None:
+                self._source.suspend()  # nobody works on what is in flight: leaving the group must not wait for it
             self._to_prepare.put(None)
             for thread in threads:
                 thread.join(KEEP_ALIVE_S if self._failure else drain_timeout_s)
@@ -180,9 +184,9 @@ class Pipeline:
             with self._timed("prepare"):
                 parts = self._stages.prepare(batch)
             self._in_flight.add(batches=len(parts) - 1, tokens=sum(map(_tokens, parts)))
-            for index, part in enumerate(parts):
-                if index:  # the first part keeps the batch's slot
-                    self._slots.acquire()
+            with self._lock:  # waiting for a slot each would deadlock: batches behind this one may hold them all
+                self._unslotted += len(parts) - 1
+            for part in parts:
                 self._to_infer.put(part)
         self._to_infer.put(None)
 
@@ -251,6 +255,10 @@ class Pipeline:
 
     def _done(self, batch: Batch, tokens: int = 0) -> None:
         self._in_flight.add(batches=-1, records=-len(batch.records), size=-_size(batch), tokens=-tokens)
+        with self._lock:
+            if self._unslotted:
+                self._unslotted -= 1
+                return
         self._slots.release()
 
     def _guarded(self, work: Callable[[], None]) -> None:

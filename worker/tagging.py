@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from schemas import Classification, ClusterAssignment, Reason, TextFacts
+from schemas import Reason
 from worker.metrics import BatchCounts, Metrics, latencies_s
 from worker.pipeline import Inferred
 from worker.policy.routes import Decision, Policy, decide_batch
-from worker.results import ResultForm, Tags, dead_letter, passed, result, too_large
+from worker.results import Fields, ResultForm, Tags, dead_letter, passed, result, too_large
 from worker.types import (
     Assignments,
     Batch,
@@ -59,7 +59,7 @@ class Tagging:
 
     def prepare(self, batch: Batch) -> list[Prepared]:
         self._metrics.count_consumed(Counter(record.topic for record in batch.records))
-        decoded = tuple(map(self._decode, batch.records))
+        decoded = tuple(_damage(record) or self._decode(record) for record in batch.records)
         tokenized = self._engine.tokenize([d.text for d in decoded if isinstance(d, Message)])
         return _cut_to_tokens(Prepared(batch, decoded, tokenized), self._rules.max_batch_tokens)
 
@@ -111,11 +111,20 @@ class Tagging:
         decisions = decide_batch(self._rules.policy, predictions, self._rules.multi_threshold)
         classified = _classifications(predictions, decisions)
         clusters = _cluster_assignments(inferred)
+        messages = inferred.prepared.messages
+        facts = _facts(messages, tokenized)
         return [
             _failure(message, tokenized, predictions, i)
-            or Tags(d.label, d.score, d.route, classified[i], clusters[i], _facts(message, tokenized, i))
-            for i, (message, d) in enumerate(zip(inferred.prepared.messages, decisions, strict=True))
+            or Tags(d.label, d.score, d.route, classified[i], clusters[i], facts[i])
+            for i, (message, d) in enumerate(zip(messages, decisions, strict=True))
         ]
+
+
+def _damage(record: Record) -> DeadLetter | None:
+    if record.damaged_to is None:
+        return None
+    span = f"offsets {record.offset} to {record.damaged_to - 1}"
+    return DeadLetter("decode", Reason.CORRUPT_BATCH, f"the batch with {span} failed its checksum and was skipped")
 
 
 def _failure(message: Message, tokenized: Tokenized, predictions: Predictions, index: int) -> DeadLetter | None:
@@ -126,51 +135,58 @@ def _failure(message: Message, tokenized: Tokenized, predictions: Predictions, i
     return None
 
 
-def _classifications(predictions: Predictions, decisions: Sequence[Decision]) -> list[list[Classification]]:
+def _classifications(predictions: Predictions, decisions: Sequence[Decision]) -> list[list[Fields]]:
+    """For each text the fields of its `schemas.Classification`s."""
     rows = [scores.tolist() for scores in predictions.scores]
     return [
         [
-            Classification(
-                classifier=classifier.name,
-                kind=classifier.kind,
-                labels=list(decision.labels[c]),
-                scores=dict(zip(classifier.labels, rows[c][i], strict=True)),
-                model=classifier.model,
-                revision=classifier.revision,
-            )
+            {
+                "classifier": classifier.name,
+                "kind": classifier.kind,
+                "labels": decision.labels[c],
+                "scores": dict(zip(classifier.labels, rows[c][i], strict=True)),
+                "model": classifier.model,
+                "revision": classifier.revision,
+            }
             for c, classifier in enumerate(predictions.classifiers)
         ]
         for i, decision in enumerate(decisions)
     ]
 
 
-def _cluster_assignments(inferred: Inferred) -> list[list[ClusterAssignment]]:
+def _cluster_assignments(inferred: Inferred) -> list[list[Fields]]:
+    """For each text the fields of its `schemas.ClusterAssignment`, if there is a table."""
     assigned = inferred.assignments
     if not assigned.table:
         return [[] for _ in assigned.ids]
     return [
         [
-            ClusterAssignment(
-                table=assigned.table,
-                id=cluster,
-                name=None if cluster is None else assigned.names.get(cluster),
-                similarity=similarity if assigned.version else None,
-                version=assigned.version,
-            )
+            {
+                "table": assigned.table,
+                "id": cluster,
+                "name": None if cluster is None else assigned.names.get(cluster),
+                "similarity": similarity if assigned.version else None,
+                "version": assigned.version,
+            }
         ]
         for cluster, similarity in zip(assigned.ids, assigned.similarity.tolist(), strict=True)
     ]
 
 
-def _facts(message: Message, tokenized: Tokenized, index: int) -> TextFacts:
-    return TextFacts(
-        tokens=int(tokenized.lengths[index]),
-        windows=int(tokenized.windows[index]),
-        truncated=bool(tokenized.truncated[index]),
-        language=message.language,
-        charset=message.charset,
-        charset_guessed=message.charset_guessed,
-    )
+def _facts(messages: Sequence[Message], tokenized: Tokenized) -> list[Fields]:
+    """For each text its `schemas.TextFacts`; whole columns become Python numbers at once."""
+    columns = tokenized.lengths.tolist(), tokenized.windows.tolist(), tokenized.truncated.tolist()
+    return [
+        {
+            "tokens": tokens,
+            "windows": windows,
+            "truncated": truncated,
+            "language": message.language,
+            "charset": message.charset,
+            "charset_guessed": message.charset_guessed,
+        }
+        for message, tokens, windows, truncated in zip(messages, *columns, strict=True)
+    ]
 
 
 def _cut_to_tokens(prepared: Prepared, most: int) -> list[Prepared]:

@@ -30,7 +30,10 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One consumed record, bytes as they came. `timestamp_ms` is None where the record has none (-1)."""
+    """One consumed record, bytes as they came. `timestamp_ms` is None where the record has none (-1).
+
+    With `damaged_to` it stands for a batch that failed its checksum, from `offset` up to that offset.
+    """
 
     topic: str
     partition: int
@@ -39,6 +42,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[Header, ...] = ()
+    damaged_to: int | None = None
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.offset}"

