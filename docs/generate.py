@@ -1,4 +1,4 @@
-"""Write docs/settings.md from worker/settings.py: `python -m docs.generate`. A test keeps the two alike."""
+"""Write docs/settings.md and docs/commands.md: `python -m docs.generate`. A test keeps them alike."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from docs import commands_page
 from worker.settings import Settings
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -112,3 +113,4 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    PAGE.with_name("commands.md").write_text(commands_page.page(), encoding="utf-8")

@@ -14,13 +14,13 @@ from kafka.admin import NewTopic
 from tests.kafka.broker import KafkaServer, unavailable
 
 TopicFactory = Callable[..., str]
-HERE = Path(__file__).parent
+NEED_KAFKA = {"kafka", "own_kafka"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test beside this file needs Kafka."""
+    """A test that asks for a broker needs Kafka."""
     for item in items:
-        if HERE in item.path.parents:
+        if NEED_KAFKA & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
 
 

@@ -64,7 +64,7 @@ def damaged(own_kafka: KafkaServer, unique: Callable[[str], str]) -> Topics:
     admin.create_topics([NewTopic(name, 1, 1) for name in names])
     admin.wait_for_topics(names)
     admin.close()
-    producer = KafkaProducer(bootstrap_servers=own_kafka.bootstrap)
+    producer = KafkaProducer(bootstrap_servers=own_kafka.bootstrap, linger_ms=10_000)
     for span in range(SPANS):
         for number in range(IN_A_SPAN):
             producer.send(topics.source, json.dumps({"text": f"span {span} text {number} " * 20}).encode())

@@ -1,4 +1,4 @@
-"""Engines to measure with: a clock around a real one, a real one that computes little, and one that computes nothing."""
+"""Engines to measure with: one with a clock, one that computes little, and one that computes nothing."""
 
 from __future__ import annotations
 

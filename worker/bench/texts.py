@@ -25,7 +25,7 @@ year live me back give most very after thing our just name good sentence man thi
 before line right too mean old any same tell boy follow came want show also around form three small set put end does
 another well large must big even such because turn here why ask went men read need land different home us move try kind
 hand picture again change off play spell air away animal house point page letter mother answer found study still learn
-""".split()
+"""
 
 
 def load_texts(folder: Path | None, count: int, seed: int = 0) -> list[str]:
@@ -67,6 +67,7 @@ def _text(path: Path, number: int, line: bytes) -> str | None:
 def _made_up(seed: int) -> list[str]:
     random = np.random.default_rng(seed)
     lengths = np.clip(random.lognormal(np.log(MEDIAN_WORDS), SPREAD, MADE_UP), 1, MOST_WORDS).astype(int)
-    frequency = 1.0 / np.arange(1, len(VOCABULARY) + 1)
-    drawn = random.choice(VOCABULARY, size=int(lengths.sum()), p=frequency / frequency.sum())
+    vocabulary = VOCABULARY.split()
+    frequency = 1.0 / np.arange(1, len(vocabulary) + 1)
+    drawn = random.choice(vocabulary, size=int(lengths.sum()), p=frequency / frequency.sum())
     return [" ".join(words) for words in np.split(drawn, np.cumsum(lengths)[:-1])]

@@ -23,8 +23,6 @@ from worker.errors import Stop
 from worker.settings import Settings
 from worker.types import Engine
 
-GROUP_PREFIX = "tagstream-bench"
-
 
 class Request(BaseModel):
     """What to measure. `first_of_each` 0 computes all texts of a batch."""
@@ -50,8 +48,7 @@ def measure(request: Request) -> dict[str, Any]:
     app.settle_environment()
     if request.switch_interval_s is not None:
         sys.setswitchinterval(request.switch_interval_s)
-    own_group = f"kafka.group_id={GROUP_PREFIX}-{uuid.uuid4()}"
-    settings = load(request.config, [*request.assignments, own_group], os.environ)
+    settings = _harmless(load(request.config, request.assignments, os.environ))
     logs.configure("error", "console")
     kinds: dict[str, Callable[[Request, Settings], dict[str, Any]]] = {
         "worker": _worker,
@@ -59,6 +56,17 @@ def measure(request: Request) -> dict[str, Any]:
         "single": _single,
     }
     return kinds[request.kind](request, settings)
+
+
+def _harmless(settings: Settings) -> Settings:
+    """A group of its own, and no results on the topics of the user's routes: `--set` cannot take routes away."""
+    group_id = f"{settings.kafka.group_id}-{uuid.uuid4().hex[:8]}"
+    return settings.model_copy(
+        update={
+            "kafka": settings.kafka.model_copy(update={"group_id": group_id}),
+            "policy": settings.policy.model_copy(update={"routes": {}}),
+        }
+    )
 
 
 def _worker(request: Request, settings: Settings) -> dict[str, Any]:

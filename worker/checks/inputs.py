@@ -13,7 +13,7 @@ from worker.checks.finding import Finding, error, ok, warning
 from worker.types import DeadLetter, Decode, Record
 
 SKEW_S = 5.0  # more than a stamp on its way, less than what spoils latencies and `--until TIME`
-MAIL_HEADER = re.compile(rb"(?:From |[!-9;-~]{1,70}:[ \t])", re.DOTALL)
+MAIL_HEADERS = re.compile(rb"(?:From .*\n)?[!-9;-~]{1,70}:.*\n(?:[ \t].*\n)*[!-9;-~]{1,70}:")
 FRAME_BYTES = 5
 
 
@@ -24,7 +24,7 @@ def judge_sample(topic: str, records: Sequence[Record], decode: Decode, format: 
         return [ok("input", topic, "no records to look at")]
     dead = Counter(str(d.reason) for d in map(decode, records) if isinstance(d, DeadLetter))
     if format == "text" and (suspect := _suspect(values, format)):
-        return [suspect_finding(topic, len(values), format, suspect)]
+        return [_misread(topic, len(values), format, suspect)]
     if not dead:
         return [ok("input", topic, f"the newest {len(records)} records can be read as {format}")]
     what = f"{dead.total()} of the newest {len(records)} records would be dead letters ({_counts(dead)})"
@@ -33,11 +33,11 @@ def judge_sample(topic: str, records: Sequence[Record], decode: Decode, format: 
     if dead[Reason.UNSUPPORTED_FRAMING] == len(records):
         return [error("input", topic, what, "have the producer write JSON; Avro and Protobuf are not read")]
     if suspect := _suspect(values, format):
-        return [suspect_finding(topic, len(values), format, suspect)]
+        return [_misread(topic, len(values), format, suspect)]
     return [error("input", topic, what, "see input.format, input.fields and text.max_bytes")]
 
 
-def suspect_finding(topic: str, count: int, format: str, suspect: str) -> Finding:
+def _misread(topic: str, count: int, format: str, suspect: str) -> Finding:
     what = f"the newest {count} values look like {suspect}, input.format is {format}"
     return error("input", topic, what, f"set input.format to {suspect.split()[0]} for this topic")
 
@@ -69,7 +69,7 @@ def _suspect(values: Sequence[bytes], format: str) -> str | None:
         return "json (behind schema-registry framing)"
     if format != "json" and all(map(_is_json_object, values)):
         return "json"
-    if format == "json" and all(map(MAIL_HEADER.match, values)):
+    if format == "json" and all(map(MAIL_HEADERS.match, values)):
         return "mail"
     if format == "json" and all(map(_is_text, values)):
         return "text"
@@ -89,9 +89,10 @@ def _is_json_object(value: bytes) -> bool:
 
 def _is_text(value: bytes) -> bool:
     try:
-        return value.decode().isprintable() or b"\n" in value
+        printable = value.decode().isprintable() or b"\n" in value
     except UnicodeDecodeError:
         return False
+    return printable and not _is_json_object(value)
 
 
 def _counts(counts: Counter[str]) -> str:

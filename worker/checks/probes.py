@@ -19,13 +19,13 @@ from worker.kafka.security import Connection
 from worker.types import Partition, Record
 
 NEWEST = 20  # offsets sampled of each partition: more than the markers of a few transactions
-FAILED_ALONE = 20  # partitions tried one by one, to name those that cannot be read
+FAILED_ALONE = 10  # partitions tried one by one, to name those that cannot be read
 POLL_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """`clock_ahead_s`: the controller's clock minus ours, known to half a round trip; None where it may not be asked."""
+    """`clock_ahead_s`: the controller's clock minus ours, to half a round trip; None where it may not be asked."""
 
     version: str
     brokers: int
@@ -118,7 +118,7 @@ def _newest(
         deadline = time.monotonic() + timeout_s
         try:
             while left and time.monotonic() < deadline:
-                for tp, polled in consumer.poll(timeout_ms=POLL_MS).items():
+                for polled in consumer.poll(timeout_ms=POLL_MS).values():
                     records += map(as_record, polled)
                 left = {tp: end for tp, end in left.items() if consumer.position(tp) < end}
         except KafkaError as error:

@@ -21,7 +21,6 @@ class Promises:
     create_topics: bool
     carries_text: bool
     max_bytes: int
-    on_gap: str
 
 
 def judge_topic(spec: TopicSpec, state: TopicState | None, promises: Promises, brokers: int) -> list[Finding]:

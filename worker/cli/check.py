@@ -46,7 +46,7 @@ def command(settings: Settings, as_json: bool) -> int:
     if as_json:
         print_json(finding.as_json(findings))
     else:
-        click.echo(f"\n{errors} errors, {warnings} warnings")
+        click.echo(f"\n{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}")
     return 1 if errors else 0
 
 
@@ -99,17 +99,21 @@ def _model(settings: Settings) -> Iterator[Finding]:
 
 def _brokers(connection: Connection) -> Iterator[Finding]:
     """Each server of kafka.bootstrap, and each broker at the address that it tells clients to come back to."""
-    from worker.checks.finding import error, ok
+    from worker.checks.finding import error, ok, warning
     from worker.checks.reach import Unreachable, connect, reach, resolve
     from worker.checks.wire import Address
 
     advertised: dict[Address, None] = {}
+    failures: dict[str, Unreachable] = {}
     for server in connection.servers:
         try:
             advertised |= dict.fromkeys(reach(connection, server))
             yield ok("broker", server, f"lets us in ({connection.security_protocol})")
         except Unreachable as failure:
-            yield error("broker", server, f"{failure.step}: {failure.what}", failure.do)
+            failures[server] = failure
+    severity = warning if advertised else error  # one server is enough to begin with
+    for server, why in failures.items():
+        yield severity("broker", server, f"{why.step}: {why.what}", why.do)
     for address in advertised:
         try:
             resolve(address)
@@ -149,7 +153,6 @@ def _topics(settings: Settings, connection: Connection, cluster: Cluster) -> Ite
         create_topics=settings.kafka.create_topics,
         carries_text=settings.output.include_text or settings.output.format == "original",
         max_bytes=settings.text.max_bytes,
-        on_gap=settings.input.on_gap,
     )
     for spec in specs:
         yield from judge_topic(spec, found.get(spec.name), promises, cluster.brokers)

@@ -61,7 +61,10 @@ def command(bootstrap: str | None, serve: bool, directory: Path, limit: int) -> 
     """Show the whole thing in about a minute, on real texts.
 
     Trains a classifier, starts a broker and a worker, streams texts that were held back from the training, and counts
-    what comes out. On a Kafka of yours its topics begin with tagstream-demo-. Exit code 1 if anything was lost.
+    what comes out. Exit code 1 if anything was lost or came twice.
+
+    On a Kafka of yours the topics begin with tagstream-demo- and stay; for TLS and SASL set TAGSTREAM_KAFKA__SSL_…,
+    TAGSTREAM_KAFKA__SASL_… and TAGSTREAM_KAFKA__SECURITY_PROTOCOL.
     """
     from rich.console import Console
 
@@ -169,8 +172,10 @@ def _say(console: Console, name: str, said: str) -> None:
 def _say_where(console: Console, scene: Scene, directory: Path, *, embedded: bool) -> None:
     """How to look at it all again."""
     console.print()
-    _say(console, "settings", f"{scene.config}   log {directory / 'worker.log'}")
+    _say(console, "files", f"{scene.config}, log {directory / 'worker.log'}")
     if embedded:
         port = scene.place.bootstrap.rpartition(":")[2]
         _say(console, "again", f"tagstream broker --dir {directory / 'broker'} --port {port} &")
+    else:
+        _say(console, "topics", f"{scene.place.prefix}* are left for you to look at, and to delete")
     _say(console, "look", f"tagstream tail --config {scene.config}")

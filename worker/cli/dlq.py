@@ -20,17 +20,13 @@ if TYPE_CHECKING:
 MAX_REQUEST_BYTES = 64 * 1024 * 1024  # the topic decides what is too large, not the client
 
 
-class Moment(click.ParamType):
+def moment(text: str) -> datetime:
     """A time as RFC 3339; without an offset it is UTC."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 2030-01-31T12:00:00Z", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time such as 2030-01-31T12:00:00Z") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @click.group()
@@ -81,8 +77,8 @@ def show(partition: int, offset: int, with_value: bool, settings: Settings, as_j
 
 @command.command()
 @click.option("--reason", "reasons", multiple=True, metavar="REASON", help="Only with this reason; may be repeated.")
-@click.option("--since", type=Moment(), help="Only what failed at this time or later.")
-@click.option("--until", type=Moment(), help="Only what failed before this time.")
+@click.option("--since", type=moment, metavar="TIME", help="Only what failed at this time or later.")
+@click.option("--until", type=moment, metavar="TIME", help="Only what failed before this time.")
 @click.option("--partition", type=click.IntRange(0), help="Only of this partition of the dead-letter topic.")
 @click.option("--offset", type=click.IntRange(0), help="Only this offset; needs --partition.")
 @click.option("--dry-run", is_flag=True, help="Only count.")

@@ -42,7 +42,7 @@ def as_settings(place: Place) -> dict[str, Any]:
     """Only what differs from the defaults."""
     prefix = place.prefix
     return {
-        "kafka": {"bootstrap": place.bootstrap, "group_id": f"{prefix}tagstream-demo"},
+        "kafka": {"bootstrap": place.bootstrap, "group_id": f"{prefix}workers"},
         "input": {"topics": [f"{prefix}texts"], "tombstones": "dead_letter"},
         "output": {"topic": f"{prefix}tagged", "include_text": True},
         "dead_letter": {"topic": f"{prefix}dead-letters"},

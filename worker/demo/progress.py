@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-LINES = 8  # of a whole run, where there is no terminal
+# Where there is no terminal, a line for so large a share, but not more often than this.
+LINE_SHARE = 0.125
+LINE_S = 3.0
 
 
 @contextmanager
@@ -25,12 +27,15 @@ def progress(console: Console, what: str, total: int) -> Iterator[Callable[[int]
 
 
 def _lines(console: Console, what: str, total: int) -> Callable[[int], None]:
-    began_s, printed = time.monotonic(), 0
+    began_s = last_s = time.monotonic()
+    last = 0
 
     def show(done: int) -> None:
-        nonlocal printed
-        if done * LINES // max(total, 1) > printed:
-            printed = done * LINES // max(total, 1)
-            console.print(f"{what}: {done:,} of {total:,}, {time.monotonic() - began_s:.0f} s", highlight=False)
+        nonlocal last, last_s
+        now_s = time.monotonic()
+        is_due = now_s - last_s >= LINE_S and done - last >= LINE_SHARE * total
+        if is_due or (done >= total > last):
+            last, last_s = done, now_s
+            console.print(f"{what}: {done:,} of {total:,}, {now_s - began_s:.0f} s")
 
     return show

@@ -56,17 +56,17 @@ def show(run: Run, console: Console) -> None:
 
 def _totals(run: Run, results: Sequence[Tagged]) -> Table:
     sure = [tagged for tagged in results if tagged.score >= REVIEW_BELOW]
-    firehose, calm = (_latencies_ms(run.tally, span) for span in (run.firehose, run.calm))
     rate = len(run.firehose.sent) / max(run.firehose.seconds, 1e-3)
+    broken = len(run.tally.reasons)
     table = Table.grid(padding=(0, 2))
     rows = (
-        ("records in", f"{run.sent:,}: {len(results):,} tagged, {len(run.tally.reasons):,} dead letters"),
+        ("records in", f"{run.sent:,}: {len(results):,} tagged, {broken:,} dead letters"),
         ("lost", f"{run.lost:,}"),
         ("duplicated", f"{run.tally.duplicated:,}   (both by the source coordinates in each output)"),
         ("accuracy", f"{_accuracy(results)} on texts held back from training, {_accuracy(sure)} of the sure ones"),
         ("throughput", f"{rate:,.0f} records/s   ({len(run.firehose.sent):,} in {run.firehose.seconds:.1f} s)"),
-        ("end to end", f"p50 {_quantile(calm, 0.5):,.0f} ms, p99 {_quantile(calm, 0.99):,.0f} ms   (one at a time)"),
-        ("", f"p50 {_quantile(firehose, 0.5):,.0f} ms, p99 {_quantile(firehose, 0.99):,.0f} ms   (all sent at once)"),
+        ("end to end", f"{_latency(run.tally, run.calm)}   (one at a time)"),
+        ("", f"{_latency(run.tally, run.firehose)}   (all sent at once: waiting in line)"),
     )
     for name, value in rows:
         table.add_row(name, value)
@@ -74,7 +74,7 @@ def _totals(run: Run, results: Sequence[Tagged]) -> Table:
 
 
 def _labels(results: Sequence[Tagged]) -> Table:
-    table = _table("label", "truth", "tagged", "right", "found")
+    table = _table("label", "truth", "tagged", "precision", "recall")
     truth, labels = Counter(t.truth for t in results), Counter(t.label for t in results)
     right = Counter(t.label for t in results if t.label == t.truth)
     for label in sorted(truth | labels):
@@ -156,9 +156,14 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
-def _latencies_ms(tally: Tally, span: Span) -> list[float]:
-    return sorted(1000 * tally.latencies_s[c] for c in span.sent if c in tally.latencies_s)
+def _latency(tally: Tally, span: Span) -> str:
+    """Median and 99th percentile, from the producer's timestamp to the arrival of the output."""
+    ordered = sorted(tally.latencies_s[c] for c in span.sent if c in tally.latencies_s)
+    return f"p50 {_quantile(ordered, 0.5)}, p99 {_quantile(ordered, 0.99)}"
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+def _quantile(ordered: Sequence[float], share: float) -> str:
+    if not ordered:
+        return "-"
+    seconds = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"

@@ -1,4 +1,4 @@
-"""A small broker from a Python package, for demos and development. It keeps no promise of delivery: use Kafka for that."""
+"""A small broker from a Python package, for demos and development. It keeps no promise of delivery; Kafka does."""
 
 from __future__ import annotations
 

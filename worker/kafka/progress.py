@@ -30,7 +30,7 @@ class Progress:
         return offset < self.next or offset in self.beyond
 
     def after(self, start: int, stop: int, left: Collection[int]) -> Progress:
-        """With the offsets from `start` up to and without `stop` done, `left` excepted; gaps in the log count as done."""
+        """With the offsets from `start` to before `stop` done, `left` excepted; gaps in the log count as done."""
         done = self.beyond | (frozenset(range(start, stop)) - frozenset(left))
         return Progress(self.next, done)._settled()
 

@@ -35,6 +35,8 @@ DRAIN_CHECK_S = 0.005
 QUIET_S = 0.5
 # While nothing comes, the ends are asked for so often: is there nothing to read, or can it not be read?
 PROBE_S = 5.0
+# A bounded run without partitions ends after so long: longer than a session, in which a dead member still has them.
+EMPTY_HANDED_S = 60.0
 ASK_TIMEOUT_S = 10.0
 
 
@@ -70,7 +72,7 @@ class KafkaSource:
         self._lags: dict[Partition, Lag] = {}
         self._ends: dict[Partition, int] = {}
         self._damage: dict[Partition, int] = {}
-        self._last_record_s = self._last_probe_s = 0.0
+        self._last_record_s = self._last_probe_s = self._placed_s = 0.0
         self._answering = True
         self._consumer = make_consumer()
         self._subscribe()
@@ -115,7 +117,9 @@ class KafkaSource:
         """All assigned partitions have been read to the end that `until` asked for."""
         if self._reading.until is None or not self._placed or self._held is not None:
             return False
-        return all(self._lags[p].position >= end for p, end in self._ends.items() if p in self._lags)
+        if not self._lags:  # a member too many; but right after a join the others may be about to leave
+            return time.monotonic() - self._placed_s > EMPTY_HANDED_S
+        return all(lag.position >= self._ends[p] for p, lag in self._lags.items())
 
     def poll(self, timeout_s: float, max_records: int) -> Batch | None:
         if not self._placed:
@@ -257,6 +261,7 @@ class KafkaSource:
             self._consumer.seek(TopicPartition(*partition), offset)
         self._lags = {p: Lag(at, placement.ends[p], placement.ends[p]) for p, at in placement.offsets.items()}
         self._held, self._refused_fence, self._placed = None, None, True
+        self._placed_s = time.monotonic()
         self._consumer.resume(*self._consumer.assignment())
 
     def _batch(self, polled: Mapping[Any, list[Any]], epoch: int, fence: Any) -> Batch | None:
