@@ -49,9 +49,12 @@ def _sections(name: str, parent: click.Context) -> Iterator[str]:
 def _section(command: click.Command, context: click.Context) -> str:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     lines = [f"\n## {context.command_path}\n", f"    {usage}\n", _prose(command.help or ""), ""]
-    options = [found for p in command.get_params(context) if (found := p.get_help_record(context))]
     lines += ["| Option | Meaning |", "|---|---|"]
-    lines += [f"| `{name}` | {help_text.replace('|', chr(92) + '|')} |" for name, help_text in options]
+    for option in command.params:
+        found = option.get_help_record(context) if isinstance(option, click.Option) else None
+        if found is not None:
+            name, meaning = (text.replace("|", r"\|") for text in found)
+            lines.append(f"| `{name}` | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

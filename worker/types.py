@@ -55,6 +55,7 @@ class Batch:
     `offsets` is the next offset to read of each partition, transaction markers included; a batch without records only
     commits positions. `fence` is what the source needs back to prove that the partitions were its own (the consumer
     group's metadata at the poll); `epoch` is the source's: a batch of an older epoch must not be delivered.
+    `topic_ids` are kept beside the committed offsets: a topic that was deleted and made again has another one.
     """
 
     records: tuple[Record, ...]
@@ -62,6 +63,7 @@ class Batch:
     epoch: int = 0
     fence: Any = None
     polled_at_s: float = 0.0
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
 
     def cut(self, index: int) -> tuple[Batch, Batch]:
         """Split before `records[index]` into two batches that commit the same offsets, one after the other."""

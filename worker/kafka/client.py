@@ -15,6 +15,9 @@ import kafka.record.default_records as default_records
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from worker.types import Batch
 
 STRICT, LENIENT = '.decode("utf-8")', '.decode("utf-8", "backslashreplace")'
 
@@ -88,6 +91,14 @@ def discard(producer: KafkaProducer) -> None:
         producer.close(timeout=0)
     producer._sender.force_close()
     producer._sender.join(SENDER_JOIN_S)
+
+
+def committable(batch: Batch) -> dict[Any, Any]:
+    """The batch's offsets as the client wants them, each with the id of its topic as metadata."""
+    return {
+        TopicPartition(*partition): OffsetAndMetadata(offset, batch.topic_ids.get(partition.topic, ""), -1)
+        for partition, offset in batch.offsets.items()
+    }
 
 
 def send_offsets(producer: KafkaProducer, offsets: Mapping[Any, Any], fence: Any, timeout_s: float) -> None:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
-from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from worker.errors import DeliveryFailed, Stop
-from worker.kafka.client import commit_transaction, discard, send_offsets
+from worker.kafka.client import commit_transaction, committable, discard, send_offsets
 from worker.kafka.failures import FENCED, decide
-from worker.types import Outcome, Output, Partition
+from worker.types import Batch, Outcome, Output
 
 log = structlog.get_logger()
 
@@ -118,7 +117,7 @@ class TransactionalDelivery(_Producing):
             futures = self._send(output for outputs in outcome.outputs for output in outputs)  # 2
             producer.flush(timeout=self._timeout_s)  # 3
             _check(futures)  # 4
-            send_offsets(producer, _committable(outcome.batch.offsets), outcome.batch.fence, self._timeout_s)  # 5
+            send_offsets(producer, committable(outcome.batch), outcome.batch.fence, self._timeout_s)  # 5
             commit_transaction(producer, self._timeout_s)  # 6
         except KafkaError as error:
             self._note_fencing(error)
@@ -140,7 +139,7 @@ class TransactionalDelivery(_Producing):
 class FlushingDelivery(_Producing):
     """`at_least_once`: the same path without the transaction; offsets go through the consumer's group."""
 
-    def __init__(self, *, commit: Callable[[Mapping[Partition, int]], None], **producing: Any) -> None:
+    def __init__(self, *, commit: Callable[[Batch], None], **producing: Any) -> None:
         super().__init__(**producing)
         self._commit = commit
 
@@ -150,7 +149,7 @@ class FlushingDelivery(_Producing):
             futures = self._send(output for outputs in outcome.outputs for output in outputs)  # 1
             self._ready().flush(timeout=self._timeout_s)  # 2
             _check(futures)  # 3
-            self._commit(outcome.batch.offsets)  # 4
+            self._commit(outcome.batch)  # 4
         except KafkaError as error:
             raise decide(error) from error
 
@@ -182,7 +181,3 @@ def _check(futures: Sequence[Any]) -> None:
             raise DeliveryFailed("a record is still unacknowledged after the flush")
         if future.failed():
             raise future.exception
-
-
-def _committable(offsets: Mapping[Partition, int]) -> dict[Any, Any]:
-    return {TopicPartition(*partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()}

@@ -35,13 +35,14 @@ def place(
     *,
     start: Start,
     on_gap: Literal["stop", "skip"],
+    topic_ids: Mapping[str, str],
     grouped: bool,
     timeout_s: float,
 ) -> Placement:
     """Find the offset for each partition. Raises `Stop` for a gap with `on_gap: stop`; client errors as they come."""
     asked = [TopicPartition(*partition) for partition in partitions]
     timeout_ms = timeout_s * 1000
-    committed = _committed_twice(consumer, asked, timeout_ms) if grouped else dict.fromkeys(asked)
+    committed = _committed_twice(consumer, asked, timeout_ms, topic_ids) if grouped else dict.fromkeys(asked)
     first, end = consumer.beginning_offsets(asked, timeout_ms), consumer.end_offsets(asked, timeout_ms)
     fresh = [p for p in asked if committed[p] is None]
     offsets: dict[Partition, int] = _starts(consumer, fresh, start, first, end)
@@ -56,10 +57,24 @@ def place(
     return Placement(offsets, ends, frozenset(Partition(*p) for p in fresh), skipped)
 
 
-def _committed_twice(consumer: KafkaConsumer, partitions: Iterable[Any], timeout_ms: float) -> dict[Any, int | None]:
+def _committed_twice(
+    consumer: KafkaConsumer, partitions: Iterable[Any], timeout_ms: float, topic_ids: Mapping[str, str]
+) -> dict[Any, int | None]:
     for _ in range(2):
-        answer = {p: consumer.committed(p, timeout_ms=timeout_ms) for p in partitions}
-    return answer
+        answer = {p: consumer.committed(p, metadata=True, timeout_ms=timeout_ms) for p in partitions}
+    for partition, commit in answer.items():
+        if commit is not None:
+            check_topic_id(partition.topic, commit.metadata, topic_ids.get(partition.topic, ""))
+    return {p: None if commit is None else commit.offset for p, commit in answer.items()}
+
+
+def check_topic_id(topic: str, before: str, now: str) -> None:
+    """Raise `Stop` where the topic is another one than before; offsets of the old one mean nothing in it."""
+    if before and now and before != now:
+        raise Stop(
+            f"topic {topic!r} was deleted and made again (id {before}, now {now}): take another kafka.group_id,"
+            " or reset the offsets of this one with kafka-consumer-groups"
+        )
 
 
 def _starts(

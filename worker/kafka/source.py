@@ -16,15 +16,15 @@ from typing import Any
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, OffsetOutOfRangeError
-from kafka.structs import OffsetAndMetadata
 
 from worker.errors import Stop
 from worker.inflight import InFlight
+from worker.kafka.client import committable
 from worker.kafka.damage import damaged_at, first_readable, prober
 from worker.kafka.failures import decide
 from worker.kafka.input import Lag, Reading, SourceEvents, record_of
 from worker.kafka.listener import Listener
-from worker.kafka.positions import Placement, offsets_at, place
+from worker.kafka.positions import Placement, check_topic_id, offsets_at, place
 from worker.types import Batch, Partition, Record
 
 log = structlog.get_logger()
@@ -71,6 +71,7 @@ class KafkaSource:
         self._held: Batch | None = None
         self._lags: dict[Partition, Lag] = {}
         self._ends: dict[Partition, int] = {}
+        self._topic_ids: dict[str, str] = {}
         self._damage: dict[Partition, int] = {}
         self._last_record_s = self._last_probe_s = self._placed_s = 0.0
         self._answering = True
@@ -103,12 +104,9 @@ class KafkaSource:
         """Each assigned partition's position and end; empty while positions are being found."""
         return dict(self._lags)
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
+    def commit(self, batch: Batch) -> None:
         """Commit through the group (`at_least_once`). The deliver thread; raises the client's errors."""
-        self._consumer.commit(
-            {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()},
-            timeout_ms=ASK_TIMEOUT_S * 1000,
-        )
+        self._consumer.commit(committable(batch), timeout_ms=ASK_TIMEOUT_S * 1000)
 
     # The poll thread.
 
@@ -130,6 +128,8 @@ class KafkaSource:
             return self._cut_to_bytes(self._held)
         epoch, fence = self._epoch, self._fence()
         polled = self._poll_client(timeout_s, max_records)
+        for topic, now in self._current_topic_ids(self._topic_ids).items():
+            check_topic_id(topic, self._topic_ids[topic], now)
         if self._epoch != epoch or not self._placed:
             return None
         if self._fence() != fence or not self._fence_holds(fence):
@@ -162,13 +162,9 @@ class KafkaSource:
             self._consumer.assign(partitions)
             self._take(partitions)
         elif reading.pattern:
-            self._consumer.subscribe(
-                pattern=reading.pattern, listener=Listener(drain=self._drain, lose=self._lose, take=self._take)
-            )
+            self._consumer.subscribe(pattern=reading.pattern, listener=listener)
         else:
-            self._consumer.subscribe(
-                topics=list(reading.topics), listener=Listener(drain=self._drain, lose=self._lose, take=self._take)
-            )
+            self._consumer.subscribe(topics=list(reading.topics), listener=listener)
 
     def _partitions_of(self, topic: str) -> list[int]:
         partitions = self._consumer.partitions_for_topic(topic)
@@ -229,15 +225,17 @@ class KafkaSource:
                 return None
             self._go_to(placement)
         starts = {p: placement.offsets[p] for p in placement.fresh}
-        return Batch((), starts, epoch, fence, time.monotonic()) if starts and self._reading.grouped else None
+        return self._new_batch((), starts, epoch, fence) if starts and self._reading.grouped else None
 
     def _place(self, partitions: Iterable[Partition]) -> Placement:
         reading = self._reading
+        self._topic_ids = self._current_topic_ids({p.topic for p in partitions})
         placement = place(
             self._consumer,
             partitions,
             start=reading.start,
             on_gap=reading.on_gap,
+            topic_ids=self._topic_ids,
             grouped=reading.grouped,
             timeout_s=ASK_TIMEOUT_S,
         )
@@ -277,8 +275,17 @@ class KafkaSource:
             self._lags[partition] = Lag(position, end, end, newest if newest > 0 else None)
             if len(wanted) < len(consumed):
                 offsets[partition] = wanted[-1].offset + 1 if wanted else consumed[0].offset
-        batch = Batch(tuple(records), offsets, epoch, fence, time.monotonic())
-        return self._cut_to_bytes(batch)
+        return self._cut_to_bytes(self._new_batch(tuple(records), offsets, epoch, fence))
+
+    def _new_batch(
+        self, records: tuple[Record, ...], offsets: Mapping[Partition, int], epoch: int, fence: Any
+    ) -> Batch:
+        return Batch(records, offsets, epoch, fence, time.monotonic(), self._topic_ids)
+
+    def _current_topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """As of the newest metadata; empty for brokers that have none."""
+        cluster = self._consumer._cluster
+        return {topic: str(cluster.topic_id(topic) or "") for topic in topics}
 
     def _before_end(self, partition: Partition, consumed: list[Any]) -> list[Any]:
         end = self._ends.get(partition) if self._reading.until is not None else None
@@ -312,7 +319,7 @@ class KafkaSource:
                 moved[partition] = position
             if position is not None:
                 self._lags[partition] = replace(lag, position=position, end=max(end, position))
-        return Batch((), moved, epoch, fence, time.monotonic()) if moved else None
+        return self._new_batch((), moved, epoch, fence) if moved else None
 
     def _rebuild(self, error: CorruptRecordError) -> None:
         """The consumer is spoiled: a fresh one, and with `on_corrupt: skip` a note of where the damage begins."""
@@ -338,7 +345,7 @@ class KafkaSource:
         self._lags[partition] = replace(lag, position=end)
         self._events.corrupt_skipped(partition, end - lag.position)
         marker = Record(*partition, lag.position, None, None, None, damaged_to=end)
-        return Batch((marker,), {partition: end}, self._epoch, self._fence(), time.monotonic())
+        return self._new_batch((marker,), {partition: end}, self._epoch, self._fence())
 
     def _probe(self) -> None:
         """With nothing coming, ask for the ends now and then, for the lag and for the watchdog."""
