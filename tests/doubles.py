@@ -32,6 +32,10 @@ class FakeEngine:
         """The label that `infer` gives the highest score."""
         return self._classifier.labels[self._winner(text.split())]
 
+    @property
+    def place(self) -> tuple[str, str]:
+        return "cpu", "float32"
+
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         errors = {i: "holds a lone surrogate" for i, text in enumerate(texts) if not _is_unicode(text)}
         ids = [None if i in errors else text.split() for i, text in enumerate(texts)]

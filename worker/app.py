@@ -233,13 +233,14 @@ def _describe(settings: Settings, engine: Engine, metrics: Metrics) -> None:
         bytes=batch.slots * batch.max_bytes,
         tokens=batch.slots * batch.max_tokens,
     )
+    device, dtype = engine.place
     for classifier in engine.classifiers:
         metrics.set_model(
             classifier=classifier.name,
             model=classifier.model,
             revision=classifier.revision,
-            device=getattr(engine, "device", "cpu"),
-            dtype=getattr(engine, "dtype", "float32"),
+            device=device,
+            dtype=dtype,
         )
 
 

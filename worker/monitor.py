@@ -254,8 +254,7 @@ class Monitor:
         classifier = next(iter(self._engine.classifiers), None)
         if classifier is None:
             return None
-        device, dtype = getattr(self._engine, "device", "cpu"), getattr(self._engine, "dtype", "float32")
-        return ModelStatus(classifier.model, classifier.revision, str(device), str(dtype))
+        return ModelStatus(classifier.model, classifier.revision, *self._engine.place)
 
     def _cluster_status(self) -> ClusterStatus | None:
         summary = self._clusters.summary()

@@ -273,6 +273,10 @@ class Engine(Protocol):
     @property
     def classifiers(self) -> tuple[Classifier, ...]: ...
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Device and dtype, as torch names them."""
+
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         """Never raises for a text: what cannot be tokenised is in `errors`."""
 

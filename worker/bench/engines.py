@@ -26,6 +26,10 @@ class TimedEngine:
     def classifiers(self) -> tuple[Classifier, ...]:
         return self._engine.classifiers
 
+    @property
+    def place(self) -> tuple[str, str]:
+        return self._engine.place
+
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         return self._engine.tokenize(texts)
 
@@ -51,6 +55,10 @@ class FirstOfEach:
     def classifiers(self) -> tuple[Classifier, ...]:
         return self._engine.classifiers
 
+    @property
+    def place(self) -> tuple[str, str]:
+        return self._engine.place
+
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         return self._engine.tokenize(texts)
 
@@ -65,6 +73,7 @@ class StandIn:
     """Gives every text the same scores, at once: results as large as real ones, and no computing."""
 
     classifiers = (Classifier("default", "single", ("one", "two", "three", "four"), "stand-in", "0"),)
+    place = ("cpu", "float32")
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         count = len(texts)

@@ -85,6 +85,17 @@ def make_producer(
     )
 
 
+def resume_join(consumer: KafkaConsumer) -> None:
+    """Have the next poll finish a join that the timeout of an earlier poll left half done.
+
+    A join that new metadata asked for is forgotten when a poll ends between its two steps: the member would stay
+    without partitions and heartbeats for ever, and no poll would tell. The poll thread only.
+    """
+    coordinator = consumer._coordinator
+    if coordinator is not None and coordinator.rejoining:
+        coordinator.rejoin_needed = True
+
+
 def discard(producer: KafkaProducer) -> None:
     """Close a producer without waiting for what it has not sent; `close(timeout=0)` alone leaves its thread alive."""
     with contextlib.suppress(KafkaError):

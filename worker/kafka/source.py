@@ -20,6 +20,7 @@ from kafka.errors import CorruptRecordError, KafkaError, OffsetOutOfRangeError
 from worker.errors import Stop
 from worker.inflight import InFlight
 from worker.kafka.client import committable
+from worker.kafka.client import resume_join
 from worker.kafka.damage import damaged_at, first_readable, prober
 from worker.kafka.failures import decide
 from worker.kafka.input import Lag, Reading, SourceEvents, record_of
@@ -174,6 +175,7 @@ class KafkaSource:
 
     def _poll_client(self, timeout_s: float, max_records: int) -> Mapping[Any, list[Any]]:
         try:
+            resume_join(self._consumer)
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
             deadline = time.monotonic() + self._linger_s
             while polled and self._linger_s and (left := deadline - time.monotonic()) > 0:

@@ -101,6 +101,11 @@ class Forward:
         model.base_model.register_forward_hook(self._keep_hidden)
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Device and dtype of the weights."""
+        return str(self._model.device), str(self._model.dtype).removeprefix("torch.")
+
+    @property
     def width(self) -> int:
         return int(self._model.config.hidden_size)
 
@@ -145,6 +150,10 @@ class TransformersEngine:
     @property
     def classifiers(self) -> tuple[Classifier, ...]:
         return self._classifiers
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self._forward.place
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         return self._tokens(texts)

@@ -16,6 +16,10 @@ class NoModel:
     def classifiers(self) -> tuple[Classifier, ...]:
         return ()
 
+    @property
+    def place(self) -> tuple[str, str]:
+        return "cpu", "float32"
+
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         count = len(texts)
         return Tokenized(
