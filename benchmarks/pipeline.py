@@ -40,10 +40,11 @@ def main() -> int:
             arena=arena,
             effort=QUICK if arguments.quick else THOROUGH,
             config=None,
+            given=MODEL,
             folder=Path(folder) if folder else None,
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
-        findings = comparisons.run_all(model=MODEL)
+        findings = comparisons.run_all()
     if arguments.json:
         print_json(as_object(machine, findings.targets, findings.figures))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import structlog
 
 from worker import __version__, logs
+from worker.errors import Stalled
 from worker.inflight import InFlight
 from worker.metrics import STAGES, Metrics, sums_by, total
 from worker.pipeline import Pipeline
@@ -197,10 +197,11 @@ class Monitor:
         """The supervisor starts us again; nothing is lost, as nothing of what is in flight is committed."""
         self.health.fail(reason)
         log.error("stuck, ending", reason=reason, stacks=dump_stacks())
-        sys.stderr.write(f"tagstream: {reason}\n")
         if self._pipeline:
-            self._pipeline.stop()
-        threading.Timer(EXIT_S, os._exit, (1,)).start()
+            self._pipeline.fail(Stalled(reason))
+        exit_at_last = threading.Timer(EXIT_S, os._exit, (1,))  # the loop may be what is stuck
+        exit_at_last.daemon = True
+        exit_at_last.start()
 
     # Status.
 

@@ -104,6 +104,10 @@ class Pipeline:
         """Poll no more, drain, return."""
         self._stop.set()
 
+    def fail(self, error: BaseException) -> None:
+        """Have `run` raise it."""
+        self._failure = self._failure or error
+
     def pause(self) -> None:
         """Poll no more until `resume`; the membership is kept."""
         self._paused.set()
@@ -265,7 +269,7 @@ class Pipeline:
         try:
             work()
         except BaseException as error:  # reaches the loop, which raises it
-            self._failure = error
+            self.fail(error)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

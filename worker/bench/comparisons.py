@@ -21,7 +21,7 @@ BATCH = 2000  # the records of a batch that the targets without a model are set 
 FORWARDS_ALLOWED, MORE_ALLOWED_MS = 3, 30
 # Beside stages that never rest: batches so large, and a forward pass over so few of their texts, that decoding,
 # tokenising, routing and sending take longer than the pass. One thread computes, which leaves them a core.
-SATURATED_BATCH, SATURATED_FORWARD = 1000, 8
+SATURATED_BATCH, SATURATED_FORWARD, SATURATED_SETTINGS = 1000, 8, ("model.threads=1",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Effort:
     model_texts: int
     model_batches: tuple[int, ...]
     visits: int
+    saturated_texts: int = 0
     switch_intervals_s: tuple[float, ...] = ()
 
 
@@ -45,6 +46,7 @@ THOROUGH = Effort(
     model_texts=6000,
     model_batches=(8, 32, 128, 256, 1024),
     visits=60,
+    saturated_texts=40_000,
     switch_intervals_s=(0.005, 0.001, 0.0005, 0.0001),
 )
 
@@ -60,22 +62,32 @@ class Findings:
 class Comparisons:
     """Of one worker (settings and model) on one Kafka."""
 
-    def __init__(self, *, arena: Arena, effort: Effort, config: Path | None, folder: Path | None, say: Say) -> None:
+    def __init__(
+        self,
+        *,
+        arena: Arena,
+        effort: Effort,
+        config: Path | None,
+        given: Sequence[str],
+        folder: Path | None,
+        say: Say,
+    ) -> None:
         self._arena = arena
         self._effort = effort
         self._config = config
+        self._given = tuple(given)
         self._folder = folder
         self._say = say
 
-    def run_all(self, *, model: Sequence[str]) -> Findings:
-        """`model` are the settings that name it, over those of the configuration."""
+    def run_all(self) -> Findings:
+        """Minutes. Raises what a worker raises."""
         found = Findings()
         self._without_model(found)
         self._memory(found)
-        self._with_model(found, model)
-        self._idle(found, model)
+        self._with_model(found)
+        self._idle(found)
         if self._effort.switch_intervals_s:
-            self._saturated(found, model)
+            self._saturated(found)
         return found
 
     def _without_model(self, found: Findings) -> None:
@@ -106,12 +118,12 @@ class Comparisons:
         found.targets.append(at_most(name, figures["resident_growth"], 0.03))
         found.figures["memory"] = {"resident_bytes": figures["resident_bytes"], "growth": figures["resident_growth"]}
 
-    def _with_model(self, found: Findings, model: Sequence[str]) -> None:
+    def _with_model(self, found: Findings) -> None:
         """The worker against the bare engine: the same texts in the same batches, as there is one partition."""
         topic = self._input("texts", self._effort.model_texts, partitions=1)
         for size in self._effort.model_batches:
-            worker = self._worker(topic, size, *model).model_copy(update={"engine": "model"})
-            requests = {f"bare engine x {size}": self._bare(size, model), f"worker x {size}": worker}
+            worker = self._worker(topic, size).model_copy(update={"engine": "model"})
+            requests = {f"bare engine x {size}": self._bare(size), f"worker x {size}": worker}
             bare, whole = in_turn(requests, self._effort.rounds, self._say).values()
             share = ratio(whole, bare, "whole_records_per_s", "texts_per_s")
             slower = ratio(whole, bare, "forward_s", "forward_s")
@@ -126,12 +138,12 @@ class Comparisons:
                 "cpu_us": median(whole, "cpu_us"),
             }
 
-    def _idle(self, found: Findings, model: Sequence[str]) -> None:
+    def _idle(self, found: Findings) -> None:
         """One text at a time to a worker with nothing to do."""
         topic = self._input("idle", 0, partitions=1)
-        worker = self._worker(topic, BATCH, *model)
+        worker = self._worker(topic, BATCH)
         single = worker.model_copy(update={"kind": "single", "engine": "model", "texts": self._effort.visits})
-        alone = self._bare(1, model).model_copy(update={"texts": self._effort.visits})
+        alone = self._bare(1).model_copy(update={"texts": self._effort.visits})
         trials = in_turn({"one text, alone": alone, "one text, idle worker": single}, self._effort.rounds, self._say)
         forward, visits = trials.values()
         forward_ms = median(forward, "forward_p50_s") * 1000
@@ -143,35 +155,24 @@ class Comparisons:
         )
         found.figures["idle"] = {"forward_p50_ms": forward_ms, "allowed_ms": allowed}
 
-    def _saturated(self, found: Findings, model: Sequence[str]) -> None:
-        """The price of the interpreter lock: a pass of one thread beside stages that never rest."""
-        rows = self.switch_intervals(model)
-        found.figures["forward time beside stages that never rest / alone"] = rows
-
-    def switch_intervals(self, model: Sequence[str]) -> dict[str, Any]:
-        """For each interpreter switch interval: forward time and throughput."""
-        one_thread = (*model, "model.threads=1")
-        count = self._effort.model_texts * 4
+    def _saturated(self, found: Findings) -> None:
+        """The price of the interpreter lock, by switch interval: a pass beside stages that never rest."""
+        count, few = self._effort.saturated_texts, {"first_of_each": SATURATED_FORWARD}
         topic = self._input("saturated", count, partitions=1)
-        worker = self._worker(topic, SATURATED_BATCH, *one_thread).model_copy(
-            update={"engine": "model", "first_of_each": SATURATED_FORWARD}
-        )
-        alone = self._bare(SATURATED_BATCH, one_thread).model_copy(
-            update={"texts": count, "first_of_each": SATURATED_FORWARD}
-        )
+        worker = self._worker(topic, SATURATED_BATCH, *SATURATED_SETTINGS).model_copy(update={"engine": "model", **few})
+        alone = self._bare(SATURATED_BATCH, *SATURATED_SETTINGS).model_copy(update={"texts": count, **few})
         requests = {"forward alone": alone}
-        for interval in self._effort.switch_intervals_s:
-            requests[f"switch interval {interval * 1000:g} ms"] = worker.model_copy(
-                update={"switch_interval_s": interval}
-            )
+        for interval_s in self._effort.switch_intervals_s:
+            name = f"switch interval {interval_s * 1000:g} ms"
+            requests[name] = worker.model_copy(update={"switch_interval_s": interval_s})
         trials = in_turn(requests, self._effort.rounds, self._say)
         bare = trials.pop("forward alone")
-        return {
+        found.figures["beside stages that never rest"] = {
             name: {
-                "forward_ratio": ratio(figures, bare, "forward_s", "forward_s"),
-                "records_per_s": median(figures, "whole_records_per_s"),
+                "forward_ratio": ratio(busy, bare, "forward_s", "forward_s"),
+                "records_per_s": median(busy, "whole_records_per_s"),
             }
-            for name, figures in trials.items()
+            for name, busy in trials.items()
         }
 
     def _input(self, name: str, count: int, partitions: int) -> str:
@@ -179,14 +180,15 @@ class Comparisons:
         return self._arena.input(name, as_values(load_texts(self._folder, count)), partitions)
 
     def _worker(self, topic: str, batch: int, *more: str) -> Request:
-        assignments = self._arena.assignments(topic, f"batch.max_records={batch}", *more)
+        own = self._arena.assignments(topic, f"batch.max_records={batch}", *more)
+        assignments = (*self._given, *own)
         return Request(kind="worker", config=self._config, assignments=assignments, folder=self._folder)
 
-    def _bare(self, batch: int, model: Sequence[str]) -> Request:
+    def _bare(self, batch: int, *more: str) -> Request:
         return Request(
             kind="bare",
             config=self._config,
-            assignments=tuple(model),
+            assignments=(*self._given, *more),
             engine="model",
             folder=self._folder,
             texts=self._effort.model_texts,

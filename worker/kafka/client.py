@@ -96,6 +96,12 @@ def resume_join(consumer: KafkaConsumer) -> None:
         coordinator.rejoin_needed = True
 
 
+def is_fenced(consumer: KafkaConsumer) -> bool:
+    """Another member has taken this one's `group_instance_id`: heartbeats have stopped, and no poll tells."""
+    coordinator = consumer._coordinator
+    return bool(coordinator.stable() and not coordinator._heartbeat_enabled)
+
+
 def discard(producer: KafkaProducer) -> None:
     """Close a producer without waiting for what it has not sent; `close(timeout=0)` alone leaves its thread alive."""
     with contextlib.suppress(KafkaError):

@@ -15,12 +15,11 @@ from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CorruptRecordError, KafkaError, OffsetOutOfRangeError
+from kafka.errors import CorruptRecordError, FencedInstanceIdError, KafkaError, OffsetOutOfRangeError
 
 from worker.errors import Stop
 from worker.inflight import InFlight
-from worker.kafka.client import committable
-from worker.kafka.client import resume_join
+from worker.kafka.client import committable, is_fenced, resume_join
 from worker.kafka.damage import damaged_at, first_readable, prober
 from worker.kafka.failures import decide
 from worker.kafka.input import Lag, Reading, SourceEvents, record_of
@@ -134,7 +133,7 @@ class KafkaSource:
         if self._epoch != epoch or not self._placed:
             return None
         if self._fence() != fence or not self._fence_holds(fence):
-            self.rewind()  # the membership was lost while polling: what came may be somebody else's
+            self._misplace()  # the membership was lost while polling: what came may be somebody else's
             return None
         if polled:
             self._last_record_s, self._answering = time.monotonic(), True
@@ -165,6 +164,8 @@ class KafkaSource:
         elif reading.pattern:
             self._consumer.subscribe(pattern=reading.pattern, listener=listener)
         else:
+            for topic in reading.topics:  # without metadata the first join would give nothing, and cost a second one
+                self._consumer.partitions_for_topic(topic)
             self._consumer.subscribe(topics=list(reading.topics), listener=listener)
 
     def _partitions_of(self, topic: str) -> list[int]:
@@ -186,7 +187,7 @@ class KafkaSource:
                     polled.setdefault(partition, []).extend(records)
             return dict(polled)
         except OffsetOutOfRangeError:
-            self.rewind()  # placing again decides about the gap
+            self._misplace()  # placing again decides about the gap
         except CorruptRecordError as error:
             self._rebuild(error)
         except KafkaError as error:
@@ -194,8 +195,14 @@ class KafkaSource:
             if isinstance(decision, Stop):
                 raise decision from error
             log.warning("poll failed, trying again", error=type(error).__name__)
-            self.rewind()
+            self._misplace()
         return {}
+
+    def _misplace(self) -> None:
+        """Ask for all positions again; a suspension, or a wait for another generation, goes on."""
+        with self._lock:
+            self._epoch += 1
+            self._placed = False
 
     def _fence(self) -> Any:
         return self._consumer.group_metadata() if self._reading.grouped else None
@@ -207,9 +214,10 @@ class KafkaSource:
         """Ask, seek, resume; with partitions that had no commit, a batch that commits where they start."""
         epoch, fence = self._epoch, self._fence()
         partitions = {Partition(*p) for p in self._consumer.assignment()}
+        self._consumer.pause(*self._consumer.assignment())  # the polls below only keep the membership alive, or join
         waits = self._suspended or (self._refused_fence is not None and _same(self._refused_fence, fence))
         if waits or not self._fence_holds(fence):
-            self._poll_client(timeout_s, 1)  # everything is paused: this only keeps the membership alive, or joins
+            self._poll_client(timeout_s, 1)
             return None
         try:
             placement = self._place(partitions)
@@ -275,8 +283,8 @@ class KafkaSource:
             newest = max(r.timestamp for r in consumed)
             end = int(self._consumer.highwater(tp) or position)
             self._lags[partition] = Lag(position, end, end, newest if newest > 0 else None)
-            if len(wanted) < len(consumed):
-                offsets[partition] = wanted[-1].offset + 1 if wanted else consumed[0].offset
+            if len(wanted) < len(consumed):  # what lies beyond the end is for another run
+                offsets[partition] = self._ends[partition]
         return self._cut_to_bytes(self._new_batch(tuple(records), offsets, epoch, fence))
 
     def _new_batch(
@@ -310,7 +318,7 @@ class KafkaSource:
 
     def _markers_read(self, epoch: int, fence: Any) -> Batch | None:
         """A batch that commits the positions behind transaction markers, once the partitions are quiet."""
-        if not self._reading.grouped or time.monotonic() - self._last_record_s < QUIET_S:
+        if time.monotonic() - self._last_record_s < QUIET_S:
             return None
         moved: dict[Partition, int] = {}
         for partition, lag in self._lags.items():
@@ -321,7 +329,7 @@ class KafkaSource:
                 moved[partition] = position
             if position is not None:
                 self._lags[partition] = replace(lag, position=position, end=max(end, position))
-        return self._new_batch((), moved, epoch, fence) if moved else None
+        return self._new_batch((), moved, epoch, fence) if moved and self._reading.grouped else None
 
     def _rebuild(self, error: CorruptRecordError) -> None:
         """The consumer is spoiled: a fresh one, and with `on_corrupt: skip` a note of where the damage begins."""
@@ -355,6 +363,8 @@ class KafkaSource:
         if now - max(self._last_record_s, self._last_probe_s) < PROBE_S:
             return
         self._last_probe_s = now
+        if self._reading.grouped and is_fenced(self._consumer):
+            raise decide(FencedInstanceIdError())
         try:
             ends = self._consumer.end_offsets([TopicPartition(*p) for p in self._lags], ASK_TIMEOUT_S * 1000)
         except KafkaError:
