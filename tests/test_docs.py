@@ -1,8 +1,9 @@
-"""The docs say what the program has: commands, options, settings, metrics, exit codes; and their links lead somewhere."""
+"""The docs say what the program has: commands, options, settings, metrics, exit codes; their links lead somewhere."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 import click
 import pytest
@@ -39,19 +40,17 @@ def commands() -> Iterator[tuple[str, click.Command]]:
             yield name, command
 
 
-def settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Dotted names of everything that a settings file may hold, as the models declare it."""
-    for name, field in model.model_fields.items():
-        yield prefix + name
-        nested = re.findall(r"worker\.settings\.(\w+)", str(field.annotation))
-        for inner in (Section for Section in Section_models() if Section.__name__ in nested):
-            yield from settings(inner, f"{prefix}{name}{'[]' if 'tuple' in str(field.annotation) else ''}.")
-
-
-def Section_models() -> list[type[BaseModel]]:  # noqa: N802
-    from worker.settings import Section
-
-    return Section.__subclasses__()
+def settings(annotation: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted names of everything that a settings file may hold; `[]` stands for the items of a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            yield f"{prefix}{name}"
+            yield from settings(field.annotation, f"{prefix}{name}.")
+    elif get_origin(annotation) is tuple:
+        yield from settings(get_args(annotation)[0], f"{prefix.rstrip('.')}[].")
+    else:
+        for part in get_args(annotation):
+            yield from settings(part, prefix)
 
 
 def test_settings_page_names_every_setting() -> None:
@@ -75,7 +74,7 @@ def test_every_command_and_option_is_described() -> None:
     for name, command in commands():
         options = [p.opts[0] for p in command.params if isinstance(p, click.Option)]
         assert [option for option in options if f"`{option}" not in sections[name]] == [], name
-        assert f"`{name.split()[0]}" in readme, name
+        assert f"`tagstream {name.split()[0]}`" in readme, name
 
 
 def test_every_metric_is_described() -> None:
@@ -92,7 +91,8 @@ def test_docs_name_no_metric_that_is_not_there() -> None:
     Metrics(registry)
     known = {family.name for family in registry.collect()}
     named = set(re.findall(r"tagstream_[a-z_]+", text(*MARKDOWN)))
-    assert [name for name in named if not any(have.startswith(re.sub(r"_(total|sum|count|bucket)$", "", name).rstrip("_")) for have in known)] == []
+    plain = {name: re.sub(r"_(total|sum|count|bucket)$", "", name).rstrip("_") for name in named}
+    assert [name for name in named if not any(have.startswith(plain[name]) for have in known)] == []
 
 
 def test_every_exit_code_is_described() -> None:

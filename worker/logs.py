@@ -21,6 +21,8 @@ Format = Literal["auto", "console", "json"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 _HANDLER = "tagstream"
+# Ten lines a second while a broker is away, where one of ours says it.
+_CHATTY = ("kafka.net", "kafka.cluster")
 _OURS = ("worker", "tagstream")
 # Their messages tend to quote what they were given: int("…"), a missing key, pydantic's input_value, a bad codec.
 _QUOTING_ERRORS = (ValueError, LookupError)
@@ -53,6 +55,8 @@ def set_level(level: str) -> None:
         logging.getLogger(ours).setLevel(number)
     for theirs in (None, "kafka"):
         logging.getLogger(theirs).setLevel(max(number, logging.WARNING))
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING if level == "debug" else logging.CRITICAL)
 
 
 def _shared() -> list[Processor]:

@@ -61,6 +61,7 @@ class Monitor:
         self._began_s = time.monotonic()
         self._closed = threading.Event()
         self._left_out = 0
+        self._reachable = True
         self._processed: list[tuple[float, int]] = []
         self._server = HttpServer(
             Site(registry=metrics.registry, health=self.health, status=self.status, control=self), host=host, port=port
@@ -181,10 +182,16 @@ class Monitor:
         return {p: replace(lag, position=committed.get(p, lag.position)) for p, lag in self._source.lags().items()}
 
     def _note_reachability(self) -> None:
-        if self._source.reachable:
+        reachable = self._source.reachable
+        if reachable == self._reachable:
+            return
+        self._reachable = reachable
+        if reachable:
             self.health.release("kafka")
+            log.info("the brokers answer")
         else:
             self.health.hold("kafka", "the brokers do not answer")
+            log.warning("the brokers do not answer, trying again until they do")
 
     def _note_clusters(self) -> None:
         summary = self._clusters.summary()

@@ -73,6 +73,7 @@ def test_a_line_as_long_as_allowed_is_whole() -> None:
 def test_a_pause_of_a_pipe_ends_the_batch() -> None:
     """What has come is handed out although more is expected, blank lines between records notwithstanding."""
     reading, writing = os.pipe()
+    os.set_blocking(reading, False)  # reading on would find the end, rather than hang the test
     with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as pipe:
         source = source_on(stream, format="json")
         pipe.write(b'{"text":"a"}\n{"text":"b"}\n\n')

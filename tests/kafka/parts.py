@@ -105,7 +105,7 @@ def transactional(
     return TransactionalDelivery(make=make, topics=topics, timeout_s=timeout_s, stopping=lambda: False)
 
 
-def flushing(bootstrap: str, topics: Sequence[str], commit: Callable[[Mapping[Partition, int]], None]) -> FlushingDelivery:
+def flushing(bootstrap: str, topics: Sequence[str], commit: Callable[[Batch], None]) -> FlushingDelivery:
     make = partial(make_producer, options(bootstrap), compression="none", delivery_timeout_s=9.0)
     return FlushingDelivery(commit=commit, make=make, topics=topics, timeout_s=10.0, stopping=lambda: False)
 

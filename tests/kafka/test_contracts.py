@@ -36,7 +36,7 @@ class KafkaWorld:
         delivery: Any = (
             parts.transactional(self._bootstrap, [self._output], self._group)
             if self.atomic
-            else parts.flushing(self._bootstrap, [self._output], source.commit if source else lambda offsets: None)
+            else parts.flushing(self._bootstrap, [self._output], source.commit if source else lambda batch: None)
         )
         self._stack.enter_context(parts.ready(delivery))
         return delivery

@@ -109,10 +109,19 @@ def test_no_broker_is_one_line_and_leaves_no_thread() -> None:
     """A broker that cannot be reached is told with its address; the client's thread ends."""
     threads = threading.active_count()
     bootstrap = f"127.0.0.1:{free_port()}"
-    with pytest.raises(Stop, match=bootstrap):
-        TopicAdmin(Connection(bootstrap=bootstrap, request_timeout_s=0.3))
-    assert threading.active_count() == threads
+    line = _refusal(bootstrap)
     gc.collect()  # the library leaves the sockets of failed attempts to the collector, which warns: here, not elsewhere
+    assert bootstrap in line
+    assert "\n" not in line
+    assert threading.active_count() == threads
+
+
+def _refusal(bootstrap: str) -> str:
+    try:
+        TopicAdmin(Connection(bootstrap=bootstrap, request_timeout_s=0.3))
+    except Stop as error:
+        return str(error)
+    return ""
 
 
 def _until_gone(admin: TopicAdmin, topic: str) -> None:

@@ -89,7 +89,7 @@ class FileSource:
             last = max((index for index, piece in enumerate(ended) if piece.strip()), default=-1)
             for index, piece in enumerate(ended):
                 line += piece[: max(0, most - len(line))]
-                self._drained = index > last
+                self._drained = index >= last
                 yield bytes(line) + b"\n"
                 line.clear()
             line += begun[: max(0, most - len(line))]

@@ -37,6 +37,7 @@ QUIET_S = 0.5
 PROBE_S = 5.0
 # A bounded run without partitions ends after so long: longer than a session, in which a dead member still has them.
 EMPTY_HANDED_S = 60.0
+PROBE_TIMEOUT_S = 2.0  # a stop has to wait for it
 ASK_TIMEOUT_S = 10.0
 
 
@@ -366,7 +367,7 @@ class KafkaSource:
         if self._reading.grouped and is_fenced(self._consumer):
             raise decide(FencedInstanceIdError())
         try:
-            ends = self._consumer.end_offsets([TopicPartition(*p) for p in self._lags], ASK_TIMEOUT_S * 1000)
+            ends = self._consumer.end_offsets([TopicPartition(*p) for p in self._lags], PROBE_TIMEOUT_S * 1000)
         except KafkaError:
             self._answering = False
             return
