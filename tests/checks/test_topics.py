@@ -60,12 +60,18 @@ def test_shortcomings(purpose: Purpose, found: TopicState, brokers: int, severit
         (100, "stop", "ok", "0 offsets to read"),
         (40, "stop", "error", "retention has taken 10 records"),
         (40, "skip", "warning", "retention has taken 10 records"),
-        (101, "skip", "error", "made anew"),
+        (101, "skip", "error", "of another topic"),
     ],
     ids=["new group", "all read", "a gap", "a gap to skip", "beyond the end"],
 )
 def test_the_groups_place(committed: int | None, on_gap: str, severity: str, words: str) -> None:
     """Committed offsets outside of what the topic holds are told before a worker stops on them."""
-    finding = judge_group("t", {Partition("t", 0): Held(50, 100, committed)}, on_gap)
+    finding = judge_group("t", "id-1", {Partition("t", 0): Held(50, 100, committed)}, on_gap)
     assert finding.severity == severity
     assert words in str(finding)
+
+
+@pytest.mark.parametrize(("noted", "severity"), [("id-0", "error"), ("id-1", "ok"), ("", "ok")])
+def test_a_topic_made_anew(noted: str, severity: str) -> None:
+    """Offsets that were noted under another id are of another topic, even where they would fit."""
+    assert judge_group("t", "id-1", {Partition("t", 0): Held(50, 100, 60, noted)}, "stop").severity == severity

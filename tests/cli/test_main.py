@@ -144,7 +144,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 
 def test_the_broker_ends_on_ctrl_c(tmp_path: Path) -> None:
-    """`tagstream broker` says where it is, and stops cleanly with code 0."""
+    """`tagstream broker` says where it is, stops with code 0, and has written its data."""
     pytest.importorskip("noida_db")
     command = [sys.executable, "-m", "worker.cli.main", "broker", "--port", "0", "--dir", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONUNBUFFERED": "1"}) as process:
@@ -152,4 +152,4 @@ def test_the_broker_ends_on_ctrl_c(tmp_path: Path) -> None:
         assert b"broker at 127.0.0.1:" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
-    assert (tmp_path / "data").is_dir()
+    assert (tmp_path / "data" / "kafka.json").is_file()

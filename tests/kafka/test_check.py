@@ -133,10 +133,10 @@ def test_places_and_newest_records_are_read_without_changing_the_group(kafka: st
     connection = Connection(bootstrap=kafka)
     consumer = make_consumer(connection.client_options(), group_id=topic)
     consumer.assign([TopicPartition(topic, 0)])
-    consumer.commit({TopicPartition(topic, 0): OffsetAndMetadata(30, "", -1)})
+    consumer.commit({TopicPartition(topic, 0): OffsetAndMetadata(30, "an-id", -1)})
     consumer.close()
     held = hold(connection, topic, [topic])
-    assert held[Partition(topic, 0)].committed == 30
+    assert (held[Partition(topic, 0)].committed, held[Partition(topic, 0)].topic_id) == (30, "an-id")
     assert (held[Partition(topic, 1)].end, held[Partition(topic, 1)].committed) == (0, None)
     records, failures = sample(connection, held, TIMEOUT_S)
     assert (records[-1].value, failures) == (b"49", {})

@@ -160,7 +160,7 @@ def test_aborted_and_open_transactions_are_not_read(kafka: str, topic_factory: T
     """Trap 15: `read_committed` always; what lies behind an open transaction waits for its end."""
     topic = topic_factory("in")
     producer = parts.make_producer(
-        parts.options(kafka), compression="none", delivery_timeout_s=5, transactional_id=unique("w")
+        parts.options(kafka), compression="none", delivery_timeout_s=9, transactional_id=unique("w")
     )
     producer.init_transactions()
     producer.begin_transaction()
@@ -184,7 +184,7 @@ def test_a_pending_commit_is_waited_for(kafka: str, topic_factory: TopicFactory,
     with parts.opened_source(kafka, topic, group) as source:
         batches = parts.polled(source, 2)
     producer = parts.make_producer(
-        parts.options(kafka), compression="none", delivery_timeout_s=5, transactional_id=unique("w")
+        parts.options(kafka), compression="none", delivery_timeout_s=9, transactional_id=unique("w")
     )
     producer.init_transactions()
     producer.begin_transaction()

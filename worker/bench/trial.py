@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from worker.bench.engines import FirstOfEach, StandIn, TimedEngine
 from worker.bench.texts import load_texts
 from worker.bench.watch import Watch, growth, steady
-from worker.errors import Stop
+from worker.errors import Stop, TagstreamError
 from worker.settings import Settings
 from worker.types import Engine
 
@@ -148,10 +148,15 @@ def _chunks(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (texts[i : i + size] for i in range(0, len(texts), size))
 
 
-def main() -> None:
-    figures = measure(Request.model_validate_json(sys.stdin.buffer.read()))
+def main() -> int:
+    try:
+        figures = measure(Request.model_validate_json(sys.stdin.buffer.read()))
+    except TagstreamError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 1
     sys.stdout.buffer.write(to_json(figures) + b"\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -34,11 +34,15 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a partition holds, and the next offset that the group will read; None where it has committed none."""
+    """What a partition holds, and the next offset that the group will read; None where it has committed none.
+
+    `topic_id` is the one that a worker noted beside that offset, empty where there is none.
+    """
 
     first: int
     end: int
     committed: int | None
+    topic_id: str = ""
 
 
 def ask_cluster(connection: Connection) -> Cluster:
@@ -57,10 +61,10 @@ def hold(connection: Connection, group_id: str, topics: Iterable[str]) -> dict[P
     with Reader(connection.client_options(), group_id=group_id) as reader:
         spans = reader.spans(reader.partitions(topics))
         try:
-            committed = {p: reader.consumer.committed(TopicPartition(*p)) for p in spans}
+            committed = {p: reader.consumer.committed(TopicPartition(*p), metadata=True) for p in spans}
         except KafkaError as error:
             raise Stop(_line(error)) from error
-    return {p: Held(first, end, committed[p]) for p, (first, end) in spans.items()}
+    return {p: _held(first, end, committed[p]) for p, (first, end) in spans.items()}
 
 
 def sample(
@@ -101,6 +105,10 @@ def try_transaction(connection: Connection, transactional_id: str, timeout_s: fl
     finally:
         if producer is not None:
             discard(producer)
+
+
+def _held(first: int, end: int, commit: Any) -> Held:
+    return Held(first, end, None) if commit is None else Held(first, end, commit.offset, commit.metadata or "")
 
 
 def _newest(

@@ -34,12 +34,12 @@ def judge_topic(spec: TopicSpec, state: TopicState | None, promises: Promises, b
     return findings or [ok("topic", spec.name, _description(spec, state))]
 
 
-def judge_group(topic: str, held: Mapping[Partition, Held], on_gap: str) -> Finding:
-    """Whether the group's committed offsets are still in the topic."""
+def judge_group(topic: str, topic_id: str | None, held: Mapping[Partition, Held], on_gap: str) -> Finding:
+    """Whether the group's committed offsets are of this very topic, and still in it."""
     gone = {p: h for p, h in held.items() if h.committed is not None and h.committed < h.first}
-    beyond = {p: h for p, h in held.items() if h.committed is not None and h.committed > h.end}
-    if beyond:
-        what = f"the group has committed offsets after the end of {_names(beyond)}: the topic was made anew"
+    other = {p: h for p, h in held.items() if _is_of_another(h, topic_id)}
+    if other:
+        what = f"the group's offsets of {_names(other)} are of another topic of this name, deleted or cut since"
         do = "take another kafka.group_id, or reset the group's offsets with kafka-consumer-groups"
         return error("group", topic, what, do)
     if gone:
@@ -52,6 +52,13 @@ def judge_group(topic: str, held: Mapping[Partition, Held], on_gap: str) -> Find
     waiting = sum(h.end - (h.first if h.committed is None else h.committed) for h in held.values())
     new = f", {fresh} of {len(held)} partitions without a committed offset" if fresh else ""
     return ok("group", topic, f"{waiting:,} offsets to read{new}")
+
+
+def _is_of_another(held: Held, topic_id: str | None) -> bool:
+    """By the id that was noted with the offset, or as the offset is after the end."""
+    if held.committed is None:
+        return False
+    return held.committed > held.end or bool(held.topic_id and topic_id and held.topic_id != topic_id)
 
 
 def _shortcoming(spec: TopicSpec, line: str) -> Finding:

@@ -26,10 +26,11 @@ def command(port: int, directory: Path) -> None:
     from worker.kafka.embedded import EmbeddedBroker
 
     asked_to_end = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, asked_to_end)  # waited for below, so that the data is always written
     broker = EmbeddedBroker(directory=directory, port=port)
     try:
         broker.start()
+        # Only now, as a child inherits what is blocked; waited for below, so that the data is always written.
+        signal.pthread_sigmask(signal.SIG_BLOCK, asked_to_end)
         click.echo(f"broker at {broker.bootstrap}, data in {directory}; Ctrl-C stops it")
         while broker.running and signal.sigtimedwait(asked_to_end, 1.0) is None:
             pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -159,7 +159,7 @@ def _topics(settings: Settings, connection: Connection, cluster: Cluster) -> Ite
     inputs = [spec.name for spec in specs if spec.purpose in ("input", "replay")]
     if not inputs:
         yield error("input", "", "there is nothing to read", "set input.topics, or an input.pattern that matches")
-    there = [topic for topic in inputs if topic in found]
+    there = {topic: found[topic].id for topic in inputs if topic in found}
     yield from _tried("input", lambda: _input(settings, connection, there))
     yield from (skipped("input", f"topic {topic} is missing") for topic in inputs if topic not in found)
 
@@ -173,8 +173,8 @@ def _matching(settings: Settings, names: Sequence[str]) -> list[TopicSpec]:
     return [TopicSpec(name, "input", 1, 1) for name in names if re.match(pattern, name)]
 
 
-def _input(settings: Settings, connection: Connection, topics: Sequence[str]) -> Iterator[Finding]:
-    """The group's place in each topic, and what its newest records look like."""
+def _input(settings: Settings, connection: Connection, topics: Mapping[str, str | None]) -> Iterator[Finding]:
+    """The group's place in each topic, given with its id, and what its newest records look like."""
     from worker import app
     from worker.checks.finding import error
     from worker.checks.inputs import judge_sample, judge_stamps
@@ -184,8 +184,8 @@ def _input(settings: Settings, connection: Connection, topics: Sequence[str]) ->
     held = hold(connection, settings.kafka.group_id, topics)
     records, failures = sample(connection, held, SAMPLE_TIMEOUT_S)
     decode = app.make_decoder(settings)
-    for topic in topics:
-        yield judge_group(topic, _of(topic, held), settings.input.on_gap)
+    for topic, topic_id in topics.items():
+        yield judge_group(topic, topic_id, _of(topic, held), settings.input.on_gap)
         ours = [record for record in records if record.topic == topic]
         if ours or not any(p.topic == topic for p in failures):
             yield from judge_sample(topic, ours, decode, _format(settings, topic))

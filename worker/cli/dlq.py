@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -203,10 +204,16 @@ def _show(letter: DeadLetterRecord, with_value: bool) -> None:
     record = letter.record
     click.echo(f"{record} from {letter.source}, {len(record.value or b'')} bytes")
     for name, value in record.headers:
-        click.echo(f"{name}: {_text(value)}")
+        click.echo(f"{_printable(name)}: {_printable(_text(value) or '')}")
     if with_value:
         click.echo()
-        click.echo(record.value or b"")
+        on_terminal = sys.stdout.isatty()
+        click.echo(_printable(_text(record.value) or "") if on_terminal else record.value or b"")
+
+
+def _printable(text: str) -> str:
+    """Nothing in it that a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _text(value: bytes | None) -> str | None:

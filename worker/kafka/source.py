@@ -165,9 +165,9 @@ class KafkaSource:
         elif reading.pattern:
             self._consumer.subscribe(pattern=reading.pattern, listener=listener)
         else:
-            for topic in reading.topics:  # without metadata the first join would give nothing, and cost a second one
-                self._consumer.partitions_for_topic(topic)
             self._consumer.subscribe(topics=list(reading.topics), listener=listener)
+            for topic in reading.topics:  # its metadata, before the join: coming later it would cost a second one
+                self._consumer.partitions_for_topic(topic)
 
     def _partitions_of(self, topic: str) -> list[int]:
         partitions = self._consumer.partitions_for_topic(topic)
