@@ -94,7 +94,7 @@ def dead_letter(topic: str, record: Record, letter: DeadLetter, now: datetime) -
     ]
     if origin.timestamp_ms is not None:
         error.append((headers.SOURCE_TIMESTAMP, str(origin.timestamp_ms)))
-    null_value = record.value is None
+    null_value = record.value is None or any(h.key == headers.ERROR_NULL_VALUE for h in record.headers)
     if null_value:
         error.append((headers.ERROR_NULL_VALUE, "1"))
     return Output(
@@ -103,7 +103,7 @@ def dead_letter(topic: str, record: Record, letter: DeadLetter, now: datetime) -
         key=record.key,
         headers=(*_carried(_without_ours(record.headers)), *_encoded(error)),
         partition=record.partition,
-        timestamp_ms=record.timestamp_ms,
+        timestamp_ms=_milliseconds(now),  # retention counts from the failure, not from when an old text was written
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from worker.bench import runs
 from worker.bench.runs import in_turn, median, ratio, run
 from worker.bench.trial import Request
 from worker.errors import Stop
@@ -22,7 +21,7 @@ def test_the_median_ignores_one_bad_round() -> None:
     assert median([{"x": 1.0}, {"x": 100.0}, {"x": 2.0}], "x") == 2.0
 
 
-def test_trials_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_take_turns() -> None:
     """All of a round before the next one; each one's figures in the order of the rounds."""
     order: list[str] = []
 
@@ -30,10 +29,9 @@ def test_trials_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         order.append(request.engine)
         return {"number": len(order)}
 
-    monkeypatch.setattr(runs, "run", pretend)
     requests = {"a": Request(kind="worker", engine="none"), "b": Request(kind="worker", engine="stand_in")}
     said: list[str] = []
-    found = in_turn(requests, 2, said.append)
+    found = in_turn(requests, 2, said.append, pretend)
     assert order == ["none", "stand_in", "none", "stand_in"]
     assert found == {"a": [{"number": 1}, {"number": 3}], "b": [{"number": 2}, {"number": 4}]}
     assert said[0] == "a, 1 of 2"

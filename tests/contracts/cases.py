@@ -32,14 +32,13 @@ class World(Protocol):
 
 
 def take(source: Source, wanted: int, turns: int = 600) -> list[Batch]:
-    """Batches with so many records in all; a batch that commits where a partition begins comes first."""
+    """Batches of one epoch with so many records in all; a batch that commits where a partition begins comes first."""
     batches: list[Batch] = []
     for _ in range(turns):
         if sum(len(batch.records) for batch in batches) >= wanted:
             return batches
         batch = source.poll(0.1, 100)
-        if batch is not None:
-            batches.append(batch)
+        batches = [b for b in (*batches, *([batch] if batch else [])) if b.epoch == source.epoch]
     raise AssertionError(f"{wanted} records did not come")
 
 

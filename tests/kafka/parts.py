@@ -120,14 +120,13 @@ def ready(delivery: Any) -> Iterator[Any]:
 
 
 def polled(source: KafkaSource, wanted: int, *, most: int = 500) -> list[Batch]:
-    """Batches with at least so many records in all; those without records are among them."""
+    """Batches of one epoch with at least so many records in all; those without records are among them."""
     batches: list[Batch] = []
     deadline = time.monotonic() + PATIENCE_S
     while sum(len(b.records) for b in batches) < wanted:
         assert time.monotonic() < deadline, f"only {batches} of {wanted} records"
         batch = source.poll(POLL_S, most)
-        if batch is not None:
-            batches.append(batch)
+        batches = [b for b in (*batches, *([batch] if batch else [])) if b.epoch == source.epoch]
     return batches
 
 

@@ -180,6 +180,26 @@ def test_a_replay_that_dies_before_its_commit_replays_nothing(desk: Desk) -> Non
     assert desk.sources() == ["comments[4]@0"]
 
 
+def test_of_two_replays_at_once_one_stops(desk: Desk) -> None:
+    """The newer fences the older, which commits nothing: each dead letter is replayed once."""
+    desk.bury(_record(0))
+
+    def overtaken() -> KafkaProducer:
+        producer = desk.producer()
+        begin = producer.begin_transaction
+
+        def after_the_other() -> None:
+            assert desk.replay()["replayed"] == 1
+            begin()
+
+        producer.begin_transaction = after_the_other
+        return producer
+
+    with pytest.raises(Stop, match="another replay"):
+        desk.replay(make=overtaken)
+    assert desk.sources() == ["comments[4]@0"]
+
+
 def _raise_timeout() -> None:
     from kafka.errors import KafkaTimeoutError
 

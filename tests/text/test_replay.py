@@ -102,3 +102,12 @@ def test_missing_header_is_a_dead_letter(name: str) -> None:
     letter = DECODE(replayed(b"a", without=name))
     assert isinstance(letter, DeadLetter)
     assert letter.reason == Reason.INVALID_REPLAY
+
+
+def test_a_null_value_stays_null_through_a_replay() -> None:
+    """A tombstone without a key travels as empty bytes and a mark, and is a tombstone again, not a blank text."""
+    letter = Decoder(max_bytes=1000, tombstones="dead_letter", replay_topic="replay")(
+        replayed(b"", {headers.ERROR_NULL_VALUE: b"1"})
+    )
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == Reason.TOMBSTONE

@@ -33,7 +33,9 @@ def run(request: Request) -> Figures:
     return figures
 
 
-def in_turn(requests: Mapping[str, Request], rounds: int, say: Say) -> dict[str, list[Figures]]:
+def in_turn(
+    requests: Mapping[str, Request], rounds: int, say: Say, run: Callable[[Request], Figures] = run
+) -> dict[str, list[Figures]]:
     """All requests, so many times over; the figures of each in the order of the rounds."""
     found: dict[str, list[Figures]] = {name: [] for name in requests}
     for number in range(1, rounds + 1):

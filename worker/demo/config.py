@@ -71,5 +71,5 @@ def purposes(place: Place) -> dict[str, str]:
         f"{prefix}tagged": "all other kinds",
         f"{prefix}products": "product reviews",
         f"{prefix}review": f"unsure: score below {REVIEW_BELOW:g}",
-        f"{prefix}dead-letters": "what could not be tagged, with the reason",
+        f"{prefix}dead-letters": "what could not be tagged",
     }

@@ -142,7 +142,7 @@ def _examples(results: Sequence[Tagged]) -> Table:
 
 def _table(first: str, *others: str, text_columns: Sequence[str] = ()) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 3, 0, 0), pad_edge=False)
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="left" if name in text_columns else "right", no_wrap=name not in text_columns)
     return table

@@ -27,6 +27,9 @@ RETRY_BACKOFF_MS = 10
 
 SENDER_JOIN_S = 5.0
 
+# How large a record may be is for its topic to say; this only keeps the client's own limit of 1 MiB out of the way.
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+
 
 def read_headers_leniently() -> None:
     """Keep one header key that is not UTF-8 from stopping its partition for good; calling it again does nothing.
@@ -76,6 +79,7 @@ def make_producer(
         compression_type=None if compression == "none" else compression,
         delivery_timeout_ms=int(delivery_timeout_s * 1000),
         max_block_ms=int(delivery_timeout_s * 1000),
+        max_request_size=MAX_REQUEST_BYTES,
         linger_ms=20,  # ends early: every transaction is flushed
         batch_size=256 * 1024,  # one batch is in flight per partition, so it had better be a large one
         retry_backoff_ms=RETRY_BACKOFF_MS,

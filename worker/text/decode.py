@@ -63,7 +63,8 @@ class Decoder:
                 came = arrival(record)
             except Skip as skip:
                 return _dead(skip.reason, skip.detail, came)
-        return self._tombstone(came) if record.value is None else self._decode(record.value, came)
+        value = None if came.was_null else record.value  # Kafka's clients cannot send null without a key
+        return self._tombstone(came) if value is None else self._decode(value, came)
 
     def _decode(self, value: bytes, came: Arrival) -> Decoded:
         if not value:

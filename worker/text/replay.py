@@ -15,11 +15,12 @@ _MAX_INT64 = 2**63 - 1
 
 
 class Arrival(NamedTuple):
-    """A record's origin, how often it was replayed, and its id if that is already known."""
+    """A record's origin, how often it was replayed, its id if that is already known, and whether its value was null."""
 
     origin: Origin
     replays: int = 0
     id: str | None = None
+    was_null: bool = False
 
 
 def arrival(record: Record) -> Arrival:
@@ -34,7 +35,8 @@ def arrival(record: Record) -> Arrival:
         _number(found, headers.SOURCE_OFFSET, _MAX_INT64),
         _number(found, headers.SOURCE_TIMESTAMP, _MAX_INT64) if headers.SOURCE_TIMESTAMP in found else None,
     )
-    return Arrival(origin, _number(found, headers.REPLAYS, _MAX_INT32), _id(found))
+    replays = _number(found, headers.REPLAYS, _MAX_INT32)
+    return Arrival(origin, replays, _id(found), headers.ERROR_NULL_VALUE in found)
 
 
 def _number(found: dict[str, bytes | None], name: str, limit: int) -> int:
