@@ -10,6 +10,8 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,22 +77,37 @@ class Fleet:
             "delivery.transaction_timeout_s=4",
             "kafka.session_timeout_s=6",
             "delivery.drain_timeout_s=3",
-            "batch.max_records=150",
+            "batch.max_records=12",  # a transaction is then nearly always open: a blow meets it
             *self.settings,
         ]
 
 
-def fill(bootstrap: str, topic: str, partitions: int, count: int) -> None:
-    """`count` texts, numbered, over all partitions; every hundredth is broken."""
+def value(number: int) -> bytes:
+    """A numbered text; every hundredth is broken."""
+    return b"{broken" if number % 100 == 7 else json.dumps({"text": f"text number {number}"}).encode()
+
+
+def fill(bootstrap: str, topic: str, partitions: int, count: int, *, over_s: float = 0.0) -> None:
+    """`count` texts over all partitions, at once or spread over a time, so that every blow meets work in flight."""
     producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, batch_size=256 * 1024)
-    futures = []
+    began, sent = time.monotonic(), []
     for number in range(count):
-        value = b"{broken" if number % 100 == 7 else json.dumps({"text": f"text number {number}"}).encode()
-        futures.append(producer.send(topic, value=value, key=str(number).encode(), partition=number % partitions))
+        while over_s and (ahead := number / count * over_s - (time.monotonic() - began)) > 0:
+            time.sleep(min(ahead, 0.05))
+        sent.append(producer.send(topic, value=value(number), key=str(number).encode(), partition=number % partitions))
     producer.flush()
-    for future in futures:
+    for future in sent:
         future.get()
     producer.close()
+
+
+@contextmanager
+def filling(bootstrap: str, topic: str, partitions: int, count: int, over_s: float) -> Iterator[None]:
+    """`fill` beside the caller's block; its failure is the caller's."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(fill, bootstrap, topic, partitions, count, over_s=over_s)
+        yield
+        future.result()
 
 
 @dataclass(frozen=True)
@@ -128,7 +145,8 @@ def _coordinates(bootstrap: str, topics: Topics, deadline: float, done) -> Itera
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest", group_id=None
     )
-    outputs = [TopicPartition(t, p) for t in (topics.results, topics.dead_letters) for p in consumer.partitions_for_topic(t)]
+    names = (topics.results, topics.dead_letters)
+    outputs = [TopicPartition(name, p) for name in names for p in consumer.partitions_for_topic(name)]
     consumer.assign(outputs)
     consumer.seek_to_beginning()
     quiet = 0
@@ -157,6 +175,23 @@ def committed_lag(bootstrap: str, topics: Topics, partitions: int) -> int:
     lag = sum(ends[tp] - (consumer.committed(tp) or 0) for tp in inputs)
     consumer.close()
     return lag
+
+
+def aborted(bootstrap: str, topics: Topics) -> int:
+    """Records on the result topic that no read-committed reader sees: work that a blow caught in the middle."""
+    counts = []
+    for level in ("read_uncommitted", "read_committed"):
+        consumer = KafkaConsumer(bootstrap_servers=bootstrap, isolation_level=level, group_id=None)
+        outputs = [TopicPartition(topics.results, p) for p in consumer.partitions_for_topic(topics.results)]
+        consumer.assign(outputs)
+        consumer.seek_to_beginning()
+        ends = consumer.end_offsets(outputs)
+        seen = 0
+        while any(consumer.position(tp) < ends[tp] for tp in outputs):
+            seen += sum(map(len, consumer.poll(timeout_ms=500, max_records=5000).values()))
+        counts.append(seen)
+        consumer.close()
+    return counts[0] - counts[1]
 
 
 def moments(seed: int, kills: int, low_s: float = 0.3, high_s: float = 2.5) -> Iterator[float]:

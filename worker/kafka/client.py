@@ -103,7 +103,7 @@ def resume_join(consumer: KafkaConsumer) -> None:
 def is_fenced(consumer: KafkaConsumer) -> bool:
     """Another member has taken this one's `group_instance_id`: heartbeats have stopped, and no poll tells."""
     coordinator = consumer._coordinator
-    return bool(coordinator.stable() and not coordinator._heartbeat_enabled)
+    return bool(coordinator.stable() and not coordinator.rejoining and not coordinator._heartbeat_enabled)
 
 
 def discard(producer: KafkaProducer) -> None:

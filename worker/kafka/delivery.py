@@ -62,7 +62,7 @@ class _Producing:
                 if self._stopping():
                     raise Stop("stopped while the brokers could not be reached") from error
                 log.warning("cannot reach the output, trying again", error=type(error).__name__, attempt=attempt + 1)
-            time.sleep(min(MAX_BACKOFF_S, BACKOFF_S * 2**attempt) * random.uniform(0.5, 1.0))
+            time.sleep(pause_s(attempt))
             attempt += 1
 
     def close(self) -> None:
@@ -165,6 +165,11 @@ class DiscardingDelivery:
 
     def close(self) -> None:
         pass
+
+
+def pause_s(attempt: int) -> float:
+    """Doubling from attempt 0 up to a bound, with jitter: a fleet must not come back all at once."""
+    return min(MAX_BACKOFF_S, BACKOFF_S * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
 
 
 def _partitions(producer: KafkaProducer, topic: str) -> int:
