@@ -44,6 +44,8 @@ def _from_file(path: Path | None) -> Layer:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
         raise SettingsError(f"{path}{line} is not YAML: {getattr(error, 'problem', 'unreadable')}") from None
+    except ValueError as error:  # a date that no calendar holds
+        raise SettingsError(f"{path} is not YAML: {error}; quote the value") from None
     if content is not None and not isinstance(content, dict):
         raise SettingsError(f"{path} must hold sections such as `kafka:`, not a {type(content).__name__}")
     return str(path), content or {}
@@ -55,7 +57,7 @@ def _from_environment(environment: Mapping[str, str]) -> Layer:
     for name, text in environment.items():
         if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
             path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-            values = _merge(values, _nest(path, _parse(text, name)))
+            values = _merge(values, _nest(path, _parse(text, path[-1], name)))
     return "the environment", values
 
 
@@ -64,15 +66,19 @@ def _from_assignments(assignments: Sequence[str]) -> Layer:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or "." not in name:
-            raise SettingsError(f"--set {assignment}: write --set section.key=value")
-        values = _merge(values, _nest(name.strip().split("."), _parse(text, f"--set {name}")))
+            raise SettingsError(f"--set {name}: write --set section.key=value")
+        path = name.strip().split(".")
+        values = _merge(values, _nest(path, _parse(text, path[-1], f"--set {name}")))
     return "--set", values
 
 
-def _parse(text: str, where: str) -> Any:
+def _parse(text: str, key: str, where: str) -> Any:
+    """A value as YAML reads it; a password to the letter, as ` #` or `*` in it would be syntax."""
+    if key.endswith("password"):
+        return text
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise SettingsError(f"{where}: the value is not YAML; quote it") from None
 
 
@@ -93,7 +99,8 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _explain(error: ErrorDetails, layers: Sequence[Layer]) -> str:
     location = tuple(str(part) for part in error["loc"])
     name = ".".join(location) or "settings"
-    where = next((layer for layer, values in reversed(layers) if _holds(values, location)), "the settings")
+    held = location[:-1] if error["type"] == "missing" else location
+    where = next((layer for layer, values in reversed(layers) if _holds(values, held)), "the settings")
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(location[-1], _known_keys(location[:-1]), n=1, cutoff=0.5)
         hint = f"did you mean {'.'.join((*location[:-1], near[0]))}?" if near else "see docs/settings.md"
@@ -110,13 +117,15 @@ def _is_plain(value: object) -> bool:
 
 
 def _holds(values: Any, location: Sequence[str]) -> bool:
-    """Whether a layer set the named place, or would have had to (a missing key below a section that it holds)."""
-    for key in location[:-1]:
-        if isinstance(values, list) and key.isdigit():
-            values = values[int(key)] if int(key) < len(values) else None
+    """Whether a layer set the named place, or put something else where its section belongs."""
+    for key in location:
+        if isinstance(values, Mapping) and key in values:
+            values = values[key]
+        elif isinstance(values, list) and key.isdigit() and int(key) < len(values):
+            values = values[int(key)]
         else:
-            values = values.get(key) if isinstance(values, Mapping) else None
-    return isinstance(values, Mapping) and (location[-1] in values if location else False)
+            return not isinstance(values, Mapping | list)
+    return bool(location)
 
 
 def _known_keys(location: Sequence[str]) -> list[str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kafka.record.default_records as default_records
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError, UnknownError
+from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from worker.types import Batch
@@ -48,13 +49,31 @@ def read_headers_leniently() -> None:
     batch.reads_headers_leniently = True
 
 
+def connect(make: Callable[..., Any], **options: Any) -> Any:
+    """A client of the library. Where it cannot reach a broker it leaves sockets and threads behind: they are closed."""
+    opened: list[KafkaNetClient] = []
+
+    def remember(**configs: Any) -> KafkaNetClient:
+        opened.append(KafkaNetClient(**configs))
+        return opened[-1]
+
+    try:
+        return make(**options, kafka_client=remember)
+    except KafkaError:
+        for client in opened:
+            client.close()
+            client._net.stop()
+        raise
+
+
 def make_consumer(options: Mapping[str, Any], *, group_id: str | None, **more: Any) -> KafkaConsumer:
     """A consumer that only sees committed records, never commits or resets by itself, and shares partitions stickily.
 
     No deserializers: one that raises poisons the consumer.
     """
     read_headers_leniently()
-    return KafkaConsumer(
+    consumer: KafkaConsumer = connect(
+        KafkaConsumer,
         **options,
         group_id=group_id,
         isolation_level="read_committed",
@@ -66,13 +85,15 @@ def make_consumer(options: Mapping[str, Any], *, group_id: str | None, **more: A
         metrics_enabled=False,
         **more,
     )
+    return consumer
 
 
 def make_producer(
     options: Mapping[str, Any], *, compression: str, delivery_timeout_s: float, **more: Any
 ) -> KafkaProducer:
     """An idempotent producer that batches what one transaction sends and gives up before its transaction does."""
-    return KafkaProducer(
+    producer: KafkaProducer = connect(
+        KafkaProducer,
         **options,
         acks="all",
         enable_idempotence=True,
@@ -87,6 +108,7 @@ def make_producer(
         metrics_enabled=False,
         **more,
     )
+    return producer
 
 
 def resume_join(consumer: KafkaConsumer) -> None:
@@ -112,6 +134,16 @@ def discard(producer: KafkaProducer) -> None:
         producer.close(timeout=0)
     producer._sender.force_close()
     producer._sender.join(SENDER_JOIN_S)
+
+
+def flush(producer: KafkaProducer, timeout_s: float) -> None:
+    """`flush`, also where the client cuts a batch that is too large for its topic: its own gives up on the halves."""
+    while True:
+        try:
+            producer.flush(timeout=timeout_s)
+            return
+        except UnknownError:  # a future that is not done: its records go out in two batches now
+            continue
 
 
 def committable(batch: Batch) -> dict[Any, Any]:

@@ -15,7 +15,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from worker.errors import DeliveryFailed, Stop
-from worker.kafka.client import commit_transaction, committable, discard, send_offsets
+from worker.kafka.client import commit_transaction, committable, discard, flush, send_offsets
 from worker.kafka.failures import FENCED, decide
 from worker.types import Batch, Outcome, Output
 
@@ -115,7 +115,7 @@ class TransactionalDelivery(_Producing):
         try:
             producer.begin_transaction()  # 1
             futures = self._send(output for outputs in outcome.outputs for output in outputs)  # 2
-            producer.flush(timeout=self._timeout_s)  # 3
+            flush(producer, self._timeout_s)  # 3
             _check(futures)  # 4
             send_offsets(producer, committable(outcome.batch), outcome.batch.fence, self._timeout_s)  # 5
             commit_transaction(producer, self._timeout_s)  # 6
@@ -147,7 +147,7 @@ class FlushingDelivery(_Producing):
         """1 send, 2 flush, 3 check every future, 4 commit. Raises `DeliveryFailed` or `Stop`."""
         try:
             futures = self._send(output for outputs in outcome.outputs for output in outputs)  # 1
-            self._ready().flush(timeout=self._timeout_s)  # 2
+            flush(self._ready(), self._timeout_s)  # 2
             _check(futures)  # 3
             self._commit(outcome.batch)  # 4
         except KafkaError as error:

@@ -14,7 +14,7 @@ REFUSED = (
 )
 TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 FENCED = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
-TOPIC_GONE = (errors.UnknownTopicOrPartitionError,)
+NEVER_TAKEN = (errors.InvalidRecordError, errors.InvalidTimestampError)
 
 
 def decide(error: Exception) -> TagstreamError:
@@ -30,4 +30,8 @@ def decide(error: Exception) -> TagstreamError:
         return DeliveryRefused(f"the group has moved on ({name})")
     if isinstance(error, TOO_LARGE):
         return TooLarge(f"a record is larger than its topic takes ({name})")
+    if isinstance(error, NEVER_TAKEN):
+        return Stop(f"a topic does not take a record ({error}): compacted ones need keys; see docs/operations.md")
+    if isinstance(error, errors.KafkaConfigurationError):
+        return Stop(f"the Kafka client refuses its settings: {error}")
     return DeliveryFailed(f"{name}: {error}")
