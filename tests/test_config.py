@@ -87,9 +87,7 @@ WRONG_FILES = [
         "kafka.sasl_password in tagstream.yaml: input should be a valid string",
         id="password-of-wrong-type",
     ),
-    pytest.param(
-        "- kafka\n", "tagstream.yaml must hold sections such as `kafka:`, not a list", id="a-list-at-the-top"
-    ),
+    pytest.param("- kafka\n", "tagstream.yaml must hold sections such as `kafka:`, not a list", id="a-list-at-the-top"),
     pytest.param("just text", "tagstream.yaml must hold sections such as `kafka:`, not a str", id="plain-text"),
     pytest.param(
         "kafka:\n  group_id: [a\nhttp: {}\n",
@@ -151,9 +149,7 @@ def test_a_wrong_variable_gives_one_line() -> None:
     assert _error(None, (), {"TAGSTREAM_HTTP__PROT": "1"}) == (
         "unknown setting http.prot in the environment; did you mean http.port?"
     )
-    assert _error(None, (), {"TAGSTREAM_HTTP__PORT": "["}) == (
-        "TAGSTREAM_HTTP__PORT: the value is not YAML; quote it"
-    )
+    assert _error(None, (), {"TAGSTREAM_HTTP__PORT": "["}) == ("TAGSTREAM_HTTP__PORT: the value is not YAML; quote it")
 
 
 def test_the_place_named_is_the_layer_that_won(config: Path) -> None:

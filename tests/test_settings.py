@@ -51,9 +51,12 @@ def test_timeouts_that_would_overtake_each_other_are_refused(sections: dict[str,
 def test_timeouts_may_all_be_moved_together() -> None:
     """Only the order counts, not the values."""
     moved = {"delivery_timeout_s": 2, "transaction_timeout_s": 3, "drain_timeout_s": 3.5}
-    assert Settings.model_validate(
-        {"kafka": {"request_timeout_s": 1, "session_timeout_s": 4}, "delivery": moved}
-    ).delivery.delivery_timeout_s == 2
+    assert (
+        Settings.model_validate(
+            {"kafka": {"request_timeout_s": 1, "session_timeout_s": 4}, "delivery": moved}
+        ).delivery.delivery_timeout_s
+        == 2
+    )
 
 
 LOOPS = [

@@ -62,8 +62,6 @@ def test_empty_batches_say_nothing() -> None:
     target_s=st.floats(1e-6, 1e4),
     max_records=st.integers(1, 10**6),
 )
-def test_the_size_is_always_within_bounds(
-    observed: list[tuple[int, float]], target_s: float, max_records: int
-) -> None:
+def test_the_size_is_always_within_bounds(observed: list[tuple[int, float]], target_s: float, max_records: int) -> None:
     """Whatever was seen, there is something to poll, and not more than the maximum."""
     assert 1 <= _after(*observed, target_s=target_s, max_records=max_records) <= max_records

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas import Reason
 from worker.metrics import BatchCounts, Metrics, latencies_s
@@ -83,7 +84,7 @@ class Tagging:
     def delivered(self, inferred: Inferred, outcomes: list[Outcome]) -> None:
         prepared, predictions = inferred.prepared, inferred.predictions
         lengths = prepared.tokenized.lengths
-        counts = _count(inferred, outcomes, self._rules.form.dead_letter_topic)
+        counts = _count(inferred, outcomes, self._rules)
         timestamps = [record.timestamp_ms for record in prepared.batch.records]
         self._metrics.count_batch(counts, latencies_s=latencies_s(timestamps, time.time()))
         if prepared.batch.records:
@@ -226,8 +227,9 @@ def _slice(tokenized: Tokenized, begin: int, end: int) -> Tokenized:
     )
 
 
-def _count(inferred: Inferred, outcomes: Sequence[Outcome], dead_letter_topic: str) -> BatchCounts:
+def _count(inferred: Inferred, outcomes: Sequence[Outcome], rules: Rules) -> BatchCounts:
     prepared, predictions = inferred.prepared, inferred.predictions
+    kept = _kept(prepared, predictions)
     failed: Counter[tuple[str, str]] = Counter()
     dropped: Counter[str] = Counter()
     for decoded in prepared.decoded:
@@ -238,33 +240,44 @@ def _count(inferred: Inferred, outcomes: Sequence[Outcome], dead_letter_topic: s
     failed["prepare", Reason.UNTOKENIZABLE.value] += len(prepared.tokenized.errors)
     failed["infer", Reason.INFERENCE_FAILED.value] += len(predictions.failed)
     routes = Counter(output.topic for outcome in outcomes for outputs in outcome.outputs for output in outputs)
-    failed["deliver", Reason.OUTPUT_TOO_LARGE.value] += max(0, routes.pop(dead_letter_topic, 0) - failed.total())
+    failed["deliver", Reason.OUTPUT_TOO_LARGE.value] += max(
+        0, routes.pop(rules.form.dead_letter_topic, 0) - failed.total()
+    )
     return BatchCounts(
         processed=len(prepared.batch.records),
         results=routes,
         failed=+failed,
         dropped=dropped,
-        predictions=_predictions(predictions, set(prepared.tokenized.errors) | set(predictions.failed)),
+        predictions=_predictions(predictions, kept, rules.multi_threshold),
         tokens=int(prepared.tokenized.lengths.sum()),
         truncated=int(np.count_nonzero(prepared.tokenized.truncated)),
-        clustered=_clustered(inferred.assignments),
+        clustered=_clustered(inferred.assignments, kept),
     )
 
 
-def _clustered(assignments: Assignments) -> Counter[tuple[str, str]]:
+def _kept(prepared: Prepared, predictions: Predictions) -> NDArray[np.bool_]:
+    """Which texts could be computed."""
+    kept = np.ones(len(predictions.embeddings), dtype=np.bool_)
+    kept[[*prepared.tokenized.errors, *predictions.failed]] = False
+    return kept
+
+
+def _clustered(assignments: Assignments, kept: NDArray[np.bool_]) -> Counter[tuple[str, str]]:
     if not assignments.table:
         return Counter()
-    unassigned = sum(cluster is None for cluster in assignments.ids)
-    found = {"assigned": len(assignments.ids) - unassigned, "unassigned": unassigned}
+    ids = [cluster for cluster, computed in zip(assignments.ids, kept.tolist(), strict=True) if computed]
+    unassigned = sum(cluster is None for cluster in ids)
+    found = {"assigned": len(ids) - unassigned, "unassigned": unassigned}
     return Counter({(assignments.table, outcome): n for outcome, n in found.items() if n})
 
 
-def _predictions(predictions: Predictions, failed: set[int]) -> Counter[tuple[str, str]]:
-    """How often each classifier's best label came out."""
-    kept = np.ones(len(predictions.embeddings), dtype=bool)
-    kept[list(failed)] = False
+def _predictions(predictions: Predictions, kept: NDArray[np.bool_], multi_threshold: float) -> Counter[tuple[str, str]]:
+    """How often each classifier gave each label; what it gives is as in `policy.routes.decide_batch`."""
     counts: Counter[tuple[str, str]] = Counter()
     for classifier, scores in zip(predictions.classifiers, predictions.scores, strict=True):
-        best = np.bincount(scores[kept].argmax(axis=1), minlength=len(classifier.labels))
-        counts.update({(classifier.name, classifier.labels[i]): int(n) for i, n in enumerate(best) if n})
+        if classifier.kind == "multi":
+            given = (scores[kept] > multi_threshold).sum(axis=0)
+        else:
+            given = np.bincount(scores[kept].argmax(axis=1), minlength=len(classifier.labels))
+        counts.update({(classifier.name, classifier.labels[i]): int(n) for i, n in enumerate(given) if n})
     return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -152,6 +153,7 @@ def test_discarding_leaves_no_thread_behind(stoppable: tuple[KafkaServer, str, s
     assert _new_client_threads(before) == []
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_broker_that_cannot_be_reached_leaves_no_threads_behind(unique: Unique) -> None:
     """Attempts may go on for hours: each is a few sockets and threads, and none of them stays."""
     attempts: list[int] = []
@@ -174,6 +176,7 @@ def test_a_broker_that_cannot_be_reached_leaves_no_threads_behind(unique: Unique
         delivery.recover()
     assert len(attempts) == 3
     assert _new_client_threads(before) == []
+    gc.collect()  # the library leaves sockets that could not connect to the collector
 
 
 @pytest.mark.parametrize("attempt", [0, 3, 10, 5000])

@@ -169,7 +169,7 @@ class DiscardingDelivery:
 
 def pause_s(attempt: int) -> float:
     """Doubling from attempt 0 up to a bound, with jitter: a fleet must not come back all at once."""
-    return min(MAX_BACKOFF_S, BACKOFF_S * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
+    return min(MAX_BACKOFF_S, BACKOFF_S * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
 
 
 def _partitions(producer: KafkaProducer, topic: str) -> int:
