@@ -7,7 +7,7 @@ import platform
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
@@ -69,6 +69,7 @@ class Worker:
         try:
             self.pipeline.run(drain_timeout_s=self.drain_timeout_s)
         finally:
+            log.info("stopped", **asdict(self.monitor.status().totals))
             self.clusters.close()
             self.monitor.close()
 
