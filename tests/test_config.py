@@ -87,6 +87,11 @@ WRONG_FILES = [
         "kafka.sasl_password in tagstream.yaml: input should be a valid string",
         id="password-of-wrong-type",
     ),
+    pytest.param(
+        "kafka: {sasl_password: 12345}",
+        "kafka.sasl_password in tagstream.yaml: input should be a valid string",
+        id="password-of-digits",
+    ),
     pytest.param("- kafka\n", "tagstream.yaml must hold sections such as `kafka:`, not a list", id="a-list-at-the-top"),
     pytest.param("just text", "tagstream.yaml must hold sections such as `kafka:`, not a str", id="plain-text"),
     pytest.param(

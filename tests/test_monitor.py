@@ -250,9 +250,9 @@ def test_what_the_source_tells_is_counted(post: Post) -> None:
 def test_clusters_show_in_status_and_metrics(post: Post) -> None:
     """The largest clusters come first; what was left out of learning is counted by its growth."""
     assert post.monitor.status().clusters is None
-    for left_out in (4, 9):
+    for now, left_out in enumerate((4, 9)):
         post.clusters.found = ClusterSummary("topics", 2, {0: 5, 1: 50}, {1: "cats"}, left_out)
-        post.tick()
+        post.tick(now)
     status = post.monitor.status().clusters
     assert status is not None
     assert [(c.id, c.name, c.count) for c in status.top] == [(1, "cats", 50), (0, None, 5)]

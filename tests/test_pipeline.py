@@ -70,6 +70,39 @@ def test_one_record_too_large_is_a_dead_letter_by_itself() -> None:
     assert total(bench.metrics.failed) == 1
 
 
+def test_a_dead_letter_topic_that_takes_nothing_stops() -> None:
+    """Where not even a dead letter without its value gets through, the run ends in one line instead of looping."""
+    log = MemoryLog()
+    log.write(b"{broken")
+    bench = Bench(log, delivery=MemoryDelivery(log, max_bytes={"dead": -1}))
+    with pytest.raises(Stop, match="'dead'"):
+        bench.run()
+    assert log.lag == 1
+
+
+NASTY = [
+    pytest.param(b'{"text": "x", "metadata": ' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}", id="deep-metadata"),
+    pytest.param(b'{"text": "x", "metadata": ' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}", id="deeper-than-pydantic"),
+    pytest.param(b'{"text": "x", "metadata": {"n": ' + b"9" * 5000 + b"}}", id="huge-integer"),
+    pytest.param(b'{"text": "x", "metadata": {"n": 1e999, "m": NaN}}', id="not-a-number"),
+    pytest.param(rb'{"text": "x", "id": "\ud800", "metadata": {"\ud800": "\udfff"}}', id="lone-surrogates"),
+    pytest.param(rb'{"text": "x\ud800y"}', id="surrogate-in-the-text"),
+    pytest.param(b'{"text": "x", "id": "' + b"i" * 70_000 + b'"}', id="long-id"),
+    pytest.param(rb'{"text": "x", "language": "\u0000\n"}', id="control-characters"),
+]
+
+
+@pytest.mark.parametrize("value", NASTY)
+def test_no_record_ends_the_run_or_fails_its_neighbours(value: bytes) -> None:
+    """Whatever a sender writes, its record comes out once, as a result or a dead letter, between its neighbours."""
+    log = MemoryLog()
+    for each in (text("before"), value, text("after")):
+        log.write(each)
+    bench = Bench(log)
+    assert_once_and_in_order(bench.run())
+    assert {(0, 0), (0, 2)} <= {*bench.of("out"), *bench.of("a-topic")}
+
+
 def test_an_exception_of_a_stage_reaches_the_caller() -> None:
     """A bug in a stage ends the run with that very exception, nothing committed behind it."""
     bench = Bench(filled(20))

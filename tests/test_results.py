@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from schemas import Reason, TaggedMessage, headers
 from worker import __version__
+from worker.errors import Stop
 from worker.results import MAX_DETAIL, ResultForm, Tags, dead_letter, passed, result, too_large, without_value
 from worker.types import DeadLetter, Header, Message, Origin, Output, Record
 
@@ -131,7 +132,7 @@ def test_the_partition_of_an_output(partition: Any, key: bytes | None, expected:
     """By source partition, or by key; without a key the source partition keeps the order."""
     form, record = replace(TAGGED, partition=partition), replace(RECORD, key=key)
     assert result(form, record, MESSAGE, TAGS, NOW).partition == expected
-    assert passed(form, record).partition == expected
+    assert passed(form, record, NOW).partition == expected
 
 
 def test_the_timestamp_of_an_output() -> None:
@@ -140,6 +141,15 @@ def test_the_timestamp_of_an_output() -> None:
     assert result(replace(TAGGED, timestamp="processed"), RECORD, MESSAGE, TAGS, NOW).timestamp_ms == NOW_MS
     timeless = replace(MESSAGE, origin=replace(MESSAGE.origin, timestamp_ms=None))
     assert result(TAGGED, RECORD, timeless, TAGS, NOW).timestamp_ms is None
+
+
+def test_no_output_is_dated_ahead_of_now() -> None:
+    """Kafka refuses records from the future: a sender's clock must not stop the worker; the result keeps its time."""
+    ahead = replace(MESSAGE, origin=replace(MESSAGE.origin, timestamp_ms=NOW_MS + 86_400_000))
+    output = result(TAGGED, RECORD, ahead, TAGS, NOW)
+    assert output.timestamp_ms == NOW_MS
+    assert str(_tagged(output).source.timestamp).startswith("2026-01-03")
+    assert passed(TAGGED, replace(RECORD, timestamp_ms=NOW_MS + 1), NOW).timestamp_ms == NOW_MS
 
 
 def test_a_replayed_message_is_a_result_of_its_first_place() -> None:
@@ -219,7 +229,8 @@ def test_too_large_a_result_is_a_dead_letter() -> None:
 
 def test_too_large_a_dead_letter_loses_its_value() -> None:
     """Coordinates and reason stay, with size and hash of the value; what may be large goes."""
-    record = replace(RECORD, value=b"v" * 5000, key=b"k" * 5000, headers=(Header("large", b"h" * 5000),))
+    large = (Header("large", b"h" * 5000), Header("n" * 5000, None))
+    record = replace(RECORD, value=b"v" * 5000, key=b"k" * 5000, headers=large)
     (output,) = too_large("dead", record, (dead_letter("dead", record, LETTER, NOW),), NOW)
     found = _texts(output)
     assert (output.value, output.key, output.topic, output.partition) == (b"", None, "dead", 4)
@@ -227,13 +238,17 @@ def test_too_large_a_dead_letter_loses_its_value() -> None:
     assert found[headers.ERROR_VALUE_SHA256] == hashlib.sha256(b"v" * 5000).hexdigest()
     assert (found[headers.SOURCE_OFFSET], found[headers.ERROR_REASON]) == ("17", "invalid_json")
     assert sum(len(name) + len(value) for name, value in output.headers) < 2000
+    with pytest.raises(Stop, match=r"'dead'.*max\.message\.bytes"):
+        too_large("dead", record, (output,), NOW)  # nothing less can be sent
 
 
 def test_a_passed_record_is_as_it_came() -> None:
     """A tombstone for compacted outputs keeps key, headers, timestamp and its null."""
-    output = passed(TAGGED, replace(RECORD, value=None))
+    output = passed(TAGGED, replace(RECORD, value=None), NOW)
     assert output == Output("out", None, b"key", (("traceparent", b"00-ab-cd-01"),), 4, THEN_MS)
-    assert passed(TAGGED, replace(RECORD, key=None, value=None)).value == b""  # a record that is nothing is refused
+    assert (
+        passed(TAGGED, replace(RECORD, key=None, value=None), NOW).value == b""
+    )  # a record that is nothing is refused
 
 
 RECORDS = st.builds(
@@ -246,14 +261,14 @@ RECORDS = st.builds(
     value=st.none() | st.binary(max_size=50),
     headers=st.lists(st.builds(Header, st.text(max_size=8), st.none() | st.binary(max_size=8)), max_size=5).map(tuple),
 )
-ANY_TEXT = st.text(st.characters(), max_size=20)  # lone surrogates included
+ANY_TEXT = st.text(st.sampled_from("a\n\x00\ud800€"), max_size=20)
 
 
 @given(record=RECORDS, detail=ANY_TEXT)
 def test_any_record_can_be_a_dead_letter(record: Record, detail: str) -> None:
     """Whatever the bytes, a dead letter can be made of them, and one without its value, and be sent."""
     output = dead_letter("dead", record, replace(LETTER, detail=detail), NOW)
-    for sent in (output, without_value(output), passed(TAGGED, record)):
+    for sent in (output, without_value(output), passed(TAGGED, record, NOW)):
         assert all(isinstance(value, bytes) for _, value in sent.headers)
         assert sent.key is not None or sent.value is not None
     assert output.value == record.value or (record.value is None and output.value == b"")

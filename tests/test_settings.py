@@ -135,7 +135,7 @@ def test_every_option_has_a_default() -> None:
 
 @pytest.mark.parametrize("place", [place for place in FIELDS if "." in place])
 def test_every_option_explains_itself(place: str) -> None:
-    """CLI help, the docs page and the checks take their words from the description: one sentence, with its full stop."""
+    """CLI help, the docs page and the checks take their words from the description: it ends with a full stop."""
     description = FIELDS[place].description
     if description is not None or not _is_section(FIELDS[place]):
         assert description

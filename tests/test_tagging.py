@@ -123,11 +123,12 @@ def test_one_text_never_fails_its_neighbours() -> None:
     assert got[5] == ()  # a tombstone, dropped by default
 
 
-def test_a_text_that_cannot_be_tokenised_is_a_dead_letter_alone() -> None:
+@pytest.mark.parametrize("max_tokens", [1000, 2])
+def test_a_text_that_cannot_be_tokenised_is_a_dead_letter_alone(max_tokens: int) -> None:
     """A lone surrogate that got past the decoder is refused by the tokeniser; its neighbours are tagged."""
 
     def decode(record: Record) -> Decoded:
-        text = "\ud800 alone" if record.offset == 1 else f"text {record.offset}"
+        text = "\ud800 alone" if record.offset == 2 else f"text {record.offset}"
         return Message(str(record), Origin("in", 0, record.offset, None), text)
 
     stand = Stand()
@@ -135,12 +136,12 @@ def test_a_text_that_cannot_be_tokenised_is_a_dead_letter_alone() -> None:
         decode=decode,
         engine=FakeEngine(),
         clusters=stand.clusters,
-        rules=Rules(Policy("out"), THRESHOLD, FORM, 1000),
+        rules=Rules(Policy("out"), THRESHOLD, FORM, max_tokens),
         metrics=stand.metrics,
     )
-    got = stand.walk(_batch("a", "b", "c"))
-    assert _reason(got[1]) == "untokenizable"
-    assert [_tagged(got[n]).text for n in (0, 2)] == ["text 0", "text 2"]
+    got = stand.walk(_batch("a", "b", "c", "d"))
+    assert _reason(got[2]) == "untokenizable"
+    assert [_tagged(got[n]).text for n in (0, 1, 3)] == ["text 0", "text 1", "text 3"]
     assert sums_by(stand.metrics.failed, "stage") == {"prepare": 1}
 
 

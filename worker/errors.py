@@ -10,6 +10,10 @@ TagstreamError
     └── Stalled              no progress within a deadline: exit 1, the supervisor starts us again
 """
 
+from typing import Literal
+
+AbortReason = Literal["fenced", "refused", "timed_out", "too_large", "revoked", "other"]
+
 
 class TagstreamError(Exception):
     """The root; its text is one line for people: what, where, what to do. Never the text of a message."""
@@ -29,15 +33,25 @@ class Skip(TagstreamError):
 
 
 class DeliveryFailed(TagstreamError):
-    """Nothing of the outcome counts; deliver it again after recovery."""
+    """Nothing of the outcome counts; deliver it again after recovery. `reason` is for the metrics."""
+
+    reason: AbortReason = "other"
+
+    def __init__(self, detail: str, reason: AbortReason | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason or self.reason
 
 
 class DeliveryRefused(DeliveryFailed):
     """The broker refused the batch's generation or member: the partitions may be somebody else's."""
 
+    reason = "refused"
+
 
 class TooLarge(DeliveryFailed):
     """At least one record of the outcome is larger than its topic or the broker takes."""
+
+    reason = "too_large"
 
 
 class Stop(TagstreamError):

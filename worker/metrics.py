@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import HistogramMetricFamily
 
 from schemas import Reason
+from worker.errors import AbortReason
 
 Stage = Literal["poll", "prepare", "infer", "route", "deliver"]
-AbortReason = Literal["fenced", "refused", "timed_out", "too_large", "revoked", "other"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 ABORT_REASONS: tuple[AbortReason, ...] = get_args(AbortReason)
 

@@ -17,9 +17,9 @@ from typing import Protocol
 
 import structlog
 
-from worker.errors import DeliveryFailed, DeliveryRefused, TooLarge
+from worker.errors import AbortReason, DeliveryFailed, DeliveryRefused, TooLarge
 from worker.inflight import InFlight
-from worker.metrics import AbortReason, Stage
+from worker.metrics import Stage
 from worker.sizing import BatchSizer
 from worker.types import Assignments, Batch, Delivery, Outcome, Output, Partition, Predictions, Prepared, Record, Source
 
@@ -230,7 +230,7 @@ class Pipeline:
             return self._deliver_or_cut(outcome)
         except DeliveryFailed as failure:
             log.warning("delivery failed, starting again at the committed offsets", reason=str(failure))
-            self._observer.count_abort("refused" if isinstance(failure, DeliveryRefused) else "other")
+            self._observer.count_abort(failure.reason)
             self._source.suspend()
             self._delivery.recover()
             self._source.rewind(refused=outcome.batch if isinstance(failure, DeliveryRefused) else None)
@@ -245,7 +245,7 @@ class Pipeline:
             self._observer.count_abort("too_large")
             self._delivery.recover()
         if self._stale(outcome.batch):
-            raise DeliveryFailed("the partitions were revoked")
+            raise DeliveryFailed("the partitions were revoked", "revoked")
         if len(outcome.outputs) == 1:
             rejected = self._stages.reject(outcome.batch.records[0], outcome.outputs[0])
             return self._deliver_or_cut(Outcome(outcome.batch, (rejected,)))

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from schemas import Reason, headers
 from schemas.messages import SCHEMA_VERSION
 from worker import __version__
+from worker.errors import Stop
 from worker.types import DeadLetter, Header, Message, Origin, Output, Record
 
 MAX_DETAIL = 300  # characters of an error message; enough for one line
@@ -61,11 +62,11 @@ def result(form: ResultForm, record: Record, message: Message, tags: Tags, now: 
         key=record.key,
         headers=(*_carried(record.headers), *extra),
         partition=None if form.partition == "key" and record.key is not None else message.origin.partition,
-        timestamp_ms=message.origin.timestamp_ms if form.timestamp == "source" else _milliseconds(now),
+        timestamp_ms=_not_ahead(message.origin.timestamp_ms, now) if form.timestamp == "source" else _milliseconds(now),
     )
 
 
-def passed(form: ResultForm, record: Record) -> Output:
+def passed(form: ResultForm, record: Record, now: datetime) -> Output:
     """The record as it came, on the default topic: a tombstone that compacted outputs need."""
     empty = record.key is None and record.value is None  # Kafka's clients refuse a record that is nothing at all
     return Output(
@@ -74,7 +75,7 @@ def passed(form: ResultForm, record: Record) -> Output:
         key=record.key,
         headers=_carried(record.headers),
         partition=None if form.partition == "key" and record.key is not None else record.partition,
-        timestamp_ms=record.timestamp_ms,
+        timestamp_ms=_not_ahead(record.timestamp_ms, now),
     )
 
 
@@ -110,15 +111,20 @@ def dead_letter(topic: str, record: Record, letter: DeadLetter, now: datetime) -
 def without_value(output: Output) -> Output:
     """A dead letter that was still too large: its size and hash stay, its value and foreign headers go."""
     value = output.value or b""
-    ours = tuple(h for h in output.headers if h[0].startswith(headers.PREFIX))
+    ours = tuple(h for h in output.headers if h[0].startswith(headers.PREFIX) and h[0] != headers.NULL_HEADERS)
     digest = hashlib.sha256(value).hexdigest()
     facts = ((headers.ERROR_VALUE_SIZE, str(len(value))), (headers.ERROR_VALUE_SHA256, digest))
     return replace(output, value=b"", key=None, headers=(*ours, *_encoded(facts)))
 
 
 def too_large(topic: str, record: Record, outputs: tuple[Output, ...], now: datetime) -> tuple[Output, ...]:
-    """What to send instead of outputs that their topics do not take: a dead letter, then one without its value."""
+    """What to send instead of outputs that their topics do not take: a dead letter, then one without its value.
+
+    Raises `Stop` where there is nothing less to send.
+    """
     if outputs and outputs[0].topic == topic:
+        if any(name == headers.ERROR_VALUE_SIZE for name, _ in outputs[0].headers):
+            raise Stop(f"topic {topic!r} takes not even a dead letter without its value: raise its max.message.bytes")
         return (without_value(outputs[0]),)
     letter = DeadLetter(
         "deliver",
@@ -195,6 +201,11 @@ def _time(milliseconds: int | None) -> datetime | None:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, ValueError, OSError):
         return None
+
+
+def _not_ahead(milliseconds: int | None, now: datetime) -> int | None:
+    """Kafka refuses records from the future (message.timestamp.after.max.ms): a sender's clock must not stop us."""
+    return None if milliseconds is None else min(milliseconds, _milliseconds(now))
 
 
 def _milliseconds(now: datetime) -> int:

@@ -104,7 +104,7 @@ class Tagging:
             return (dead_letter(form.dead_letter_topic, record, outcome, now),)
         if isinstance(outcome, Tags) and isinstance(decoded, Message):
             return (result(form, record, decoded, outcome, now),)
-        return (passed(form, record),)
+        return (passed(form, record, now),)
 
     def _tags(self, inferred: Inferred) -> list[Tags | DeadLetter]:
         """For each message of the batch what it is tagged with, or why it cannot be."""
@@ -240,9 +240,8 @@ def _count(inferred: Inferred, outcomes: Sequence[Outcome], rules: Rules) -> Bat
     failed["prepare", Reason.UNTOKENIZABLE.value] += len(prepared.tokenized.errors)
     failed["infer", Reason.INFERENCE_FAILED.value] += len(predictions.failed)
     routes = Counter(output.topic for outcome in outcomes for outputs in outcome.outputs for output in outputs)
-    failed["deliver", Reason.OUTPUT_TOO_LARGE.value] += max(
-        0, routes.pop(rules.form.dead_letter_topic, 0) - failed.total()
-    )
+    dead = routes.pop(rules.form.dead_letter_topic, 0)
+    failed["deliver", Reason.OUTPUT_TOO_LARGE.value] += max(0, dead - failed.total())
     return BatchCounts(
         processed=len(prepared.batch.records),
         results=routes,

@@ -34,4 +34,6 @@ def decide(error: Exception) -> TagstreamError:
         return Stop(f"a topic does not take a record ({error}): compacted ones need keys; see docs/operations.md")
     if isinstance(error, errors.KafkaConfigurationError):
         return Stop(f"the Kafka client refuses its settings: {error}")
-    return DeliveryFailed(f"{name}: {error}")
+    if isinstance(error, FENCED):
+        return DeliveryFailed(f"{name}: {error}", "fenced")
+    return DeliveryFailed(f"{name}: {error}", "timed_out" if isinstance(error, errors.KafkaTimeoutError) else "other")

@@ -69,8 +69,11 @@ def _committed_twice(
 
 
 def check_topic_id(topic: str, before: str, now: str) -> None:
-    """Raise `Stop` where the topic is another one than before; offsets of the old one mean nothing in it."""
-    if before and now and before != now:
+    """Raise `Stop` where the topic is another one than before; offsets of the old one mean nothing in it.
+
+    What other tools wrote beside an offset is no id.
+    """
+    if now and len(before) == len(now) and before != now:
         raise Stop(
             f"topic {topic!r} was deleted and made again (id {before}, now {now}): take another kafka.group_id,"
             " or reset the offsets of this one with kafka-consumer-groups"

@@ -6,6 +6,7 @@ missed it is dropped unsent. The group metadata is taken with each batch, so tha
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -168,6 +169,12 @@ class KafkaSource:
             self._consumer.subscribe(topics=list(reading.topics), listener=listener)
             for topic in reading.topics:  # its metadata, before the join: coming later it would cost a second one
                 self._consumer.partitions_for_topic(topic)
+
+    def _named_topics(self) -> list[str]:
+        pattern = self._reading.pattern
+        return (
+            sorted(t for t in self._consumer.topics() if re.match(pattern, t)) if pattern else [*self._reading.topics]
+        )
 
     def _partitions_of(self, topic: str) -> list[int]:
         partitions = self._consumer.partitions_for_topic(topic)
