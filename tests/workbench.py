@@ -6,7 +6,6 @@ import json
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 

@@ -164,7 +164,7 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
     """Every topic that a worker with these settings reads or writes."""
     return required_topics(
         inputs=[topic.topic for topic in settings.input.topics],
-        outputs=[topic for topic in settings.output_topics() if topic != settings.dead_letter.topic],
+        outputs=settings.result_topics(),
         dead_letter=settings.dead_letter.topic,
         replay=settings.dead_letter.replay_topic,
         partitions=settings.kafka.partitions,

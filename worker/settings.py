@@ -21,7 +21,8 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Numbers are names too: YAML reads `group_id: 5` as one.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
 class KafkaSettings(Section):
@@ -287,6 +288,8 @@ class Settings(Section):
     def _outputs_are_not_inputs(self) -> Self:
         """A worker that reads what it writes never ends."""
         written = self.output_topics()
+        if self.dead_letter.topic in self.result_topics():
+            raise ValueError("dead_letter.topic must not be a topic of results: give dead letters one of their own")
         for topic in written:
             if topic in self.input_topics() or (self.input.pattern and re.match(self.input.pattern, topic)):
                 raise ValueError(f"topic {topic!r} is written and read: a worker must not read its own results")
@@ -299,6 +302,9 @@ class Settings(Section):
 
     def output_topics(self) -> tuple[str, ...]:
         """Every topic that a result or a dead letter may go to, each once, results first."""
+        return (*self.result_topics(), self.dead_letter.topic)
+
+    def result_topics(self) -> tuple[str, ...]:
+        """Every topic that a result may go to, each once."""
         review = (self.policy.review.topic,) if self.policy.review else ()
-        every = (self.output.topic, *self.policy.routes.values(), *review, self.dead_letter.topic)
-        return tuple(dict.fromkeys(every))
+        return tuple(dict.fromkeys((self.output.topic, *self.policy.routes.values(), *review)))

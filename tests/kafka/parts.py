@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -144,7 +144,13 @@ def answering(batch: Batch, topic: str) -> Outcome:
 
 
 def produce(
-    bootstrap: str, topic: str, values: Sequence[bytes | None], *, partition: int = 0, transaction: bool = False, **more: Any
+    bootstrap: str,
+    topic: str,
+    values: Sequence[bytes | None],
+    *,
+    partition: int = 0,
+    transaction: bool = False,
+    **more: Any,
 ) -> None:
     """Write the values in order; in a transaction, a marker follows them."""
     ids = {"transactional_id": f"writer-{topic}", "retry_backoff_ms": 10} if transaction else {}

@@ -18,7 +18,9 @@ from worker.types import Batch, Delivery, Outcome, Output
 class KafkaWorld:
     """A `cases.World` on a broker; one source at most, whose group the flushing delivery commits through."""
 
-    def __init__(self, bootstrap: str, topics: TopicFactory, group: str, stack: contextlib.ExitStack, mode: str) -> None:
+    def __init__(
+        self, bootstrap: str, topics: TopicFactory, group: str, stack: contextlib.ExitStack, mode: str
+    ) -> None:
         self.atomic = mode == "transactional"
         self._bootstrap, self._group, self._stack = bootstrap, group, stack
         self._input, self._output = topics("in", partitions=2), topics("out", partitions=1)
@@ -55,7 +57,9 @@ class KafkaWorld:
 
 
 @pytest.fixture
-def make_world(kafka: str, topic_factory: TopicFactory, unique: Callable[[str], str]) -> Iterator[Callable[[str], KafkaWorld]]:
+def make_world(
+    kafka: str, topic_factory: TopicFactory, unique: Callable[[str], str]
+) -> Iterator[Callable[[str], KafkaWorld]]:
     with contextlib.ExitStack() as stack:
         yield lambda mode: KafkaWorld(kafka, topic_factory, unique("group"), stack, mode)
 

@@ -119,9 +119,7 @@ def test_flushing_commits_nothing_behind_a_lost_record(stoppable: tuple[KafkaSer
     """`at_least_once`: the offsets wait for every record's acknowledgement."""
     server, topic, out, _ = stoppable
     asked: list[Batch] = []
-    make = partial(
-        make_producer, parts.options(server.bootstrap, 700), compression="none", delivery_timeout_s=1.2
-    )
+    make = partial(make_producer, parts.options(server.bootstrap, 700), compression="none", delivery_timeout_s=1.2)
     delivery = delivery_module.FlushingDelivery(
         commit=asked.append, make=make, topics=[out], timeout_s=2.0, stopping=lambda: False
     )

@@ -22,7 +22,7 @@ Unique = Callable[[str], str]
 
 
 class Answers:
-    """A consumer that knows three partitions, and answers for committed offsets as it is told, one call after another."""
+    """A consumer of records 10 to 20 that answers for committed offsets as it is told, one call after another."""
 
     def __init__(self, *committed: int | None) -> None:
         self._committed = list(committed)
@@ -105,7 +105,7 @@ def test_reading_can_start_at_a_time(kafka: str, topic_factory: TopicFactory, un
 
 
 def test_records_that_retention_took_are_a_decision(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:
-    """Trap-free `auto_offset_reset`: with `on_gap: skip` reading goes on and the gap is counted; `stop` ends the run."""
+    """With `on_gap: skip` reading goes on and the gap is counted; `stop` ends the run, in one line."""
     topic, out, group = topic_factory("in"), topic_factory("out"), unique("g")
     parts.produce(kafka, topic, [b"%d" % n for n in range(10)])
     with parts.opened_source(kafka, topic, group) as source:

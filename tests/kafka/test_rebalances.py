@@ -174,9 +174,7 @@ def test_an_error_of_a_poll_ends_no_suspension(kafka: str, topic_factory: TopicF
         assert [r.value for b in parts.polled(source, 1) for r in b.records] == [b"a"]
 
 
-def test_a_join_that_a_poll_left_half_done_is_finished(
-    kafka: str, topic_factory: TopicFactory, unique: Unique
-) -> None:
+def test_a_join_that_a_poll_left_half_done_is_finished(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:
     """Field report 5: new partitions while every poll is too short for a join: kafka-python 3.0.12 forgets that join
     and keeps the member without partitions and heartbeats; ours takes it up again."""
     topic, group = topic_factory("in"), unique("g")
@@ -253,9 +251,9 @@ def test_a_static_member_that_was_replaced_ends(kafka: str, topic_factory: Topic
         batch = parts.polled(one, 1)[-1]
         with parts.opened_source(kafka, topic, group, instance_id="worker-1") as two:
             parts.polled(two, 1)
-            with parts.ready(parts.transactional(kafka, [out], group)) as delivery:
-                with pytest.raises(Stop, match=r"kafka\.instance_id"):
-                    delivery.deliver(parts.answering(batch, out))
+            delivery = parts.transactional(kafka, [out], group)
+            with parts.ready(delivery), pytest.raises(Stop, match=r"kafka\.instance_id"):
+                delivery.deliver(parts.answering(batch, out))
     assert parts.values(kafka, out) == []
 
 

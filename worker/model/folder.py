@@ -123,9 +123,17 @@ def rename_labels(labels: Sequence[str], names: Mapping[str, str]) -> tuple[str,
         known = ", ".join(labels) or "none"
         raise SettingsError(f"model.labels names {unknown[0]!r}, which the model does not have; it has: {known}")
     renamed = tuple(names.get(label, label) for label in labels)
+    broken = next((label for label in renamed if _lone_surrogate(label)), None)
+    if broken is not None:
+        raise SettingsError(f"label {broken!r} is no text: give it a name with model.labels")
     if len(set(renamed)) < len(renamed):
         raise SettingsError("model.labels gives two labels the same name; each needs its own")
     return renamed
+
+
+def _lone_surrogate(label: str) -> bool:
+    """Half a character, which no output could carry."""
+    return any("\ud800" <= character <= "\udfff" for character in label)
 
 
 def _locate(path: str, allow_download: bool) -> Path:
