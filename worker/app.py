@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import time
@@ -19,10 +20,10 @@ from worker import __version__
 from worker.clusters.none import NoClusters
 from worker.clusters.process import ClusterProcess
 from worker.clusters.recipe import Recipe
-from worker.errors import SettingsError, Stop
+from worker.errors import SettingsError, Stop, Unreachable
 from worker.inflight import InFlight
 from worker.kafka.client import make_consumer, make_producer
-from worker.kafka.delivery import DiscardingDelivery, FlushingDelivery, TransactionalDelivery
+from worker.kafka.delivery import DiscardingDelivery, FlushingDelivery, TransactionalDelivery, pause_s
 from worker.kafka.input import Reading
 from worker.kafka.security import Connection
 from worker.kafka.source import KafkaSource
@@ -187,12 +188,23 @@ def ensure_topics(settings: Settings, connection: Connection) -> None:
         )
 
 
+def await_kafka(attempt: Callable[[], None]) -> None:
+    """Try until the brokers answer, as a running worker does: a fleet may start before its Kafka."""
+    for count in itertools.count():
+        try:
+            attempt()
+            break
+        except Unreachable as error:
+            log.warning("waiting for the brokers", reason=str(error))
+        time.sleep(pause_s(count))
+
+
 def make_worker(settings: Settings, engine: Engine, mode: Mode) -> Worker:
     """Wire all parts. Connects to Kafka. Raises `SettingsError` and `Stop`."""
     if not settings.input.topics and not settings.input.pattern:
         raise SettingsError("nothing to read: set input.topics or input.pattern")
     connection = Connection.of(settings.kafka)
-    ensure_topics(settings, connection)
+    await_kafka(lambda: ensure_topics(settings, connection))
     metrics = Metrics(CollectorRegistry())
     _describe(settings, engine, metrics)
     clusters = make_clusters(settings)

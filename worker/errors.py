@@ -7,6 +7,7 @@ TagstreamError
 │   ├── DeliveryRefused      the group has moved on: as above, but only after the membership changed
 │   └── TooLarge             a record of this outcome is more than its topic takes: cut it in two
 └── Stop                     nothing we can do: exit 1, one line that says what and what to do
+    ├── Unreachable          no broker answers: a command ends, a worker that starts waits
     └── Stalled              no progress within a deadline: exit 1, the supervisor starts us again
 """
 
@@ -56,6 +57,10 @@ class TooLarge(DeliveryFailed):
 
 class Stop(TagstreamError):
     """The worker must end."""
+
+
+class Unreachable(Stop):
+    """No broker answers. A command ends with it; a worker that starts waits."""
 
 
 class Stalled(Stop):

@@ -12,7 +12,7 @@ from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from kafka.net.compat import KafkaNetClient
 
-from worker.errors import Stop
+from worker.errors import Stop, Unreachable
 from worker.kafka.security import Connection
 
 Purpose = Literal["input", "output", "dead letters", "replay"]
@@ -151,7 +151,8 @@ class TopicAdmin:
         try:
             yield
         except KafkaError as error:
-            raise Stop(f"Kafka at {self._bootstrap}: {_line(error)}") from error
+            kind = Unreachable if "bootstrap" in str(error) else Stop
+            raise kind(f"Kafka at {self._bootstrap}: {_line(error)}") from error
 
 
 def _open(options: Mapping[str, Any]) -> KafkaAdminClient:
