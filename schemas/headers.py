@@ -19,6 +19,9 @@ SOURCE_OFFSET = "tagstream-source-offset"
 SOURCE_TIMESTAMP = "tagstream-source-timestamp"  # milliseconds since 1970; absent where the record had none
 REPLAYS = "tagstream-replays"
 
+# What a new dead letter replaces of an older one's; other headers of ours came with the record and stay.
+OF_A_DEAD_LETTER = ("tagstream-error-", "tagstream-source-", REPLAYS)
+
 # On a result in `output.format: original`.
 ID = "tagstream-id"
 LABEL = "tagstream-label"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.memory import Fault, MemoryDelivery, MemoryLog
 from tests.workbench import Bench, assert_once_and_in_order, filled, text
-from worker.errors import Stop
+from worker.errors import DeliveryRefused, Stop
 from worker.inflight import Load
 from worker.metrics import total
 from worker.types import Batch
@@ -39,6 +39,43 @@ def test_a_failed_delivery_makes_what_is_behind_it_stale() -> None:
     assert_once_and_in_order(bench.run())
     assert bench.delivery.recoveries == 2  # at the start, and once
     assert bench.metrics.aborts.labels("other")._value.get() == 1
+
+
+def test_nothing_is_read_while_a_delivery_recovers() -> None:
+    """From the failure until the destination is ready again the source is suspended, and then rewound."""
+    log = filled(12)
+    bench = Bench(log, delivery=MemoryDelivery(log, faults={1: "lost"}))
+    during: list[object] = []
+    recover = bench.delivery.recover
+    bench.delivery.recover = lambda: (  # type: ignore[method-assign]
+        during.append(bench.delivery.recoveries and bench.source.poll(0.0, 10)),
+        recover(),
+    )[1]
+    assert_once_and_in_order(bench.run())
+    assert during == [0, None]
+
+
+def test_after_a_refusal_nothing_is_delivered_before_the_membership_has_changed() -> None:
+    """The source is told which batch was refused: under the same fence all that follows would be refused too."""
+    log = filled(12)
+    generation = log.generation
+    bench = Bench(log, delivery=MemoryDelivery(log, before=lambda number: refuse() if number == 1 else None))
+    waited: list[int] = []
+    poll = bench.source.poll
+
+    def refuse() -> None:
+        bench.source.poll = patiently  # type: ignore[method-assign]
+        raise DeliveryRefused("told to refuse")
+
+    def patiently(timeout_s: float, max_records: int) -> Batch | None:
+        batch = poll(timeout_s, max_records)
+        if batch is None and log.generation == generation and bench.in_flight.empty:
+            waited.append(bench.delivery.calls)
+            log.generation += len(waited) == 3
+        return batch
+
+    assert_once_and_in_order(bench.run())
+    assert waited == [2, 2, 2]
 
 
 def test_batches_of_before_a_revocation_are_dropped_unsent() -> None:
@@ -152,6 +189,25 @@ def test_stop_delivers_what_is_in_flight_and_reads_no_more() -> None:
     assert bench.delivery.closed
 
 
+def test_a_drain_keeps_the_membership() -> None:
+    """While a stop waits for what is in flight the source is kept alive: a rebalance then would be for nothing."""
+    bench = Bench(filled(8), bounded=False, slots=2)
+    idled = threading.Event()
+    idle = bench.source.idle
+    bench.source.idle = lambda: (idle(), idled.set())[0]  # type: ignore[method-assign]
+
+    def hold(verb: str) -> None:
+        if verb == "infer" and not bench.pipeline.stopping:
+            bench.pipeline.stop()
+            idled.clear()
+            assert idled.wait(30)
+
+    bench.stages.hook = hold
+    bench.run()
+    assert bench.in_flight.load == Load()
+    assert len(bench.outcomes()) == 8 - bench.log.lag > 0
+
+
 def test_a_stop_that_cannot_drain_leaves_the_rest_uncommitted() -> None:
     """Past the deadline what is in flight becomes stale: it is not delivered, and will be read again."""
     bench = Bench(filled(8), bounded=False, slots=2)
@@ -163,9 +219,12 @@ def test_a_stop_that_cannot_drain_leaves_the_rest_uncommitted() -> None:
             held.wait(10)
 
     bench.stages.hook = hold
-    source_closed = bench.source.close
-    bench.source.close = lambda: (held.set(), source_closed())[1]  # type: ignore[method-assign]
     bench.pipeline.run(drain_timeout_s=0.05)
+    held.set()
+    for thread in threading.enumerate():
+        if thread.name in ("prepare", "infer", "deliver"):
+            thread.join(30)
+    assert bench.in_flight.load == Load()
     assert bench.log.committed == {}
     assert bench.outcomes() == []
 

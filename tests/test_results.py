@@ -220,7 +220,7 @@ def test_a_long_message_is_cut() -> None:
 
 def test_too_large_a_result_is_a_dead_letter() -> None:
     """The original goes to the dead letters, with the reason and what to do."""
-    (output,) = too_large("dead", RECORD, (result(TAGGED, RECORD, MESSAGE, TAGS, NOW),), NOW)
+    (output,) = too_large("dead", RECORD, (result(TAGGED, RECORD, MESSAGE, TAGS, NOW),), None, NOW)
     found = _texts(output)
     assert (output.topic, output.value) == ("dead", RECORD.value)
     assert (found[headers.ERROR_STAGE], found[headers.ERROR_REASON]) == ("deliver", "output_too_large")
@@ -231,7 +231,7 @@ def test_too_large_a_dead_letter_loses_its_value() -> None:
     """Coordinates and reason stay, with size and hash of the value; what may be large goes."""
     large = (Header("large", b"h" * 5000), Header("n" * 5000, None))
     record = replace(RECORD, value=b"v" * 5000, key=b"k" * 5000, headers=large)
-    (output,) = too_large("dead", record, (dead_letter("dead", record, LETTER, NOW),), NOW)
+    (output,) = too_large("dead", record, (dead_letter("dead", record, LETTER, NOW),), None, NOW)
     found = _texts(output)
     assert (output.value, output.key, output.topic, output.partition) == (b"", None, "dead", 4)
     assert found[headers.ERROR_VALUE_SIZE] == "5000"
@@ -239,7 +239,7 @@ def test_too_large_a_dead_letter_loses_its_value() -> None:
     assert (found[headers.SOURCE_OFFSET], found[headers.ERROR_REASON]) == ("17", "invalid_json")
     assert sum(len(name) + len(value) for name, value in output.headers) < 2000
     with pytest.raises(Stop, match=r"'dead'.*max\.message\.bytes"):
-        too_large("dead", record, (output,), NOW)  # nothing less can be sent
+        too_large("dead", record, (output,), None, NOW)  # nothing less can be sent
 
 
 def test_a_passed_record_is_as_it_came() -> None:
@@ -284,3 +284,14 @@ def test_any_message_can_be_a_result(record: Record, identity: str, text: str, l
     assert all(isinstance(value, bytes) for _, value in original.headers)
     found = _tagged(result(replace(TAGGED, include_text=True), record, message, tags, NOW))
     assert (found.id, found.text, found.label) == (identity, text, label)
+
+
+def test_a_replay_that_is_too_large_keeps_its_origin_and_count() -> None:
+    """Else it would come back for ever, as a new record of the replay topic."""
+    origin = Origin("first", 5, 77, 1)
+    message = replace(MESSAGE, origin=origin, replays=2)
+    (output,) = too_large("dead", RECORD, (result(TAGGED, RECORD, message, TAGS, NOW),), message, NOW)
+    sent = dict(output.headers)
+    assert sent[headers.SOURCE_TOPIC] == b"first"
+    assert sent[headers.SOURCE_OFFSET] == b"77"
+    assert sent[headers.REPLAYS] == b"2"

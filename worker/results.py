@@ -117,7 +117,9 @@ def without_value(output: Output) -> Output:
     return replace(output, value=b"", key=None, headers=(*ours, *_encoded(facts)))
 
 
-def too_large(topic: str, record: Record, outputs: tuple[Output, ...], now: datetime) -> tuple[Output, ...]:
+def too_large(
+    topic: str, record: Record, outputs: tuple[Output, ...], message: Message | None, now: datetime
+) -> tuple[Output, ...]:
     """What to send instead of outputs that their topics do not take: a dead letter, then one without its value.
 
     Raises `Stop` where there is nothing less to send.
@@ -130,6 +132,8 @@ def too_large(topic: str, record: Record, outputs: tuple[Output, ...], now: date
         "deliver",
         Reason.OUTPUT_TOO_LARGE,
         f"the result for {len(record.value or b'')} bytes is larger than its topic takes: raise max.message.bytes",
+        message.replays if message else 0,
+        message.origin if message else None,
     )
     return (dead_letter(topic, record, letter, now),)
 
@@ -185,8 +189,8 @@ def _carried(found: Sequence[Header]) -> tuple[tuple[str, bytes], ...]:
 
 
 def _without_ours(found: Sequence[Header]) -> tuple[Header, ...]:
-    """A replayed record carries our headers of its last failure: the new ones replace them."""
-    return tuple(h for h in found if not h.key.startswith(headers.PREFIX))
+    """A replayed record carries our headers of its last failure: the new ones replace them, and only them."""
+    return tuple(h for h in found if not h.key.startswith(headers.OF_A_DEAD_LETTER))
 
 
 def _encoded(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, bytes], ...]:

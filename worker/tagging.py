@@ -79,7 +79,9 @@ class Tagging:
         return Outcome(prepared.batch, outputs)
 
     def reject(self, record: Record, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
-        return too_large(self._rules.form.dead_letter_topic, record, outputs, datetime.now(UTC))
+        decoded = self._decode(record)
+        message = decoded if isinstance(decoded, Message) else None
+        return too_large(self._rules.form.dead_letter_topic, record, outputs, message, datetime.now(UTC))
 
     def delivered(self, inferred: Inferred, outcomes: list[Outcome]) -> None:
         prepared, predictions = inferred.prepared, inferred.predictions

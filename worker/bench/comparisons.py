@@ -19,9 +19,11 @@ from worker.bench.trial import Request
 
 BATCH = 2000  # the records of a batch that the targets without a model are set for
 FORWARDS_ALLOWED, MORE_ALLOWED_MS = 3, 30
-# Beside stages that never rest: batches so large, and a forward pass over so few of their texts, that decoding,
-# tokenising, routing and sending take longer than the pass. One thread computes, which leaves them a core.
-SATURATED_BATCH, SATURATED_FORWARD, SATURATED_SETTINGS = 1000, 8, ("model.threads=1",)
+# Beside stages that never rest: of each batch the model computes one text, so that decoding, tokenising, routing and
+# sending the batch take longer than the pass. One thread computes, which leaves them a core.
+SATURATED_BATCH, SATURATED_FORWARD, SATURATED_SETTINGS = 500, 1, ("model.threads=1",)
+
+OWN_INTERVAL = "the worker's own switch interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,19 @@ class Effort:
     model_texts: int
     model_batches: tuple[int, ...]
     visits: int
-    saturated_texts: int = 0
+    saturated_texts: int
     switch_intervals_s: tuple[float, ...] = ()
 
 
-QUICK = Effort(rounds=2, records=60_000, flat_records=200_000, model_texts=1500, model_batches=(32, 256), visits=15)
+QUICK = Effort(
+    rounds=2,
+    records=60_000,
+    flat_records=200_000,
+    model_texts=1200,
+    model_batches=(32, 256),
+    visits=15,
+    saturated_texts=10_000,
+)
 THOROUGH = Effort(
     rounds=5,
     records=200_000,
@@ -86,8 +96,7 @@ class Comparisons:
         self._memory(found)
         self._with_model(found)
         self._idle(found)
-        if self._effort.switch_intervals_s:
-            self._saturated(found)
+        self._saturated(found)
         return found
 
     def _without_model(self, found: Findings) -> None:
@@ -161,12 +170,14 @@ class Comparisons:
         topic = self._input("saturated", count, partitions=1)
         worker = self._worker(topic, SATURATED_BATCH, *SATURATED_SETTINGS).model_copy(update={"engine": "model", **few})
         alone = self._bare(SATURATED_BATCH, *SATURATED_SETTINGS).model_copy(update={"texts": count, **few})
-        requests = {"forward alone": alone}
+        requests = {"forward alone": alone, OWN_INTERVAL: worker}
         for interval_s in self._effort.switch_intervals_s:
             name = f"switch interval {interval_s * 1000:g} ms"
             requests[name] = worker.model_copy(update={"switch_interval_s": interval_s})
         trials = in_turn(requests, self._effort.rounds, self._say)
         bare = trials.pop("forward alone")
+        slower = ratio(trials[OWN_INTERVAL], bare, "forward_s", "forward_s")
+        found.targets.append(at_most("forward time beside stages that never rest / alone", slower, 1.1))
         found.figures["beside stages that never rest"] = {
             name: {
                 "forward_ratio": ratio(busy, bare, "forward_s", "forward_s"),

@@ -36,13 +36,18 @@ def place(
     start: Start,
     on_gap: Literal["stop", "skip"],
     topic_ids: Mapping[str, str],
-    grouped: bool,
+    known: Mapping[Partition, int] | None,
     timeout_s: float,
 ) -> Placement:
-    """Find the offset for each partition. Raises `Stop` for a gap with `on_gap: stop`; client errors as they come."""
+    """Find the offset for each partition: committed by the group, or `known` where there is no group.
+
+    Raises `Stop` for a gap with `on_gap: stop`; the client's errors as they come.
+    """
     asked = [TopicPartition(*partition) for partition in partitions]
     timeout_ms = timeout_s * 1000
-    committed = _committed_twice(consumer, asked, timeout_ms, topic_ids) if grouped else dict.fromkeys(asked)
+    committed: dict[Any, int | None] = (
+        _committed_twice(consumer, asked, timeout_ms, topic_ids) if known is None else {p: known.get(p) for p in asked}
+    )
     first, end = consumer.beginning_offsets(asked, timeout_ms), consumer.end_offsets(asked, timeout_ms)
     fresh = [p for p in asked if committed[p] is None]
     offsets: dict[Partition, int] = _starts(consumer, fresh, start, first, end)
@@ -108,4 +113,4 @@ def _closed_gap(partition: Any, offset: int, first: int, end: int, on_gap: str) 
             f"{where}: the next offset to read, {offset}, is outside of what the topic holds ({first} to {end}):"
             " set input.on_gap to skip to go on with what is there"
         )
-    return first
+    return first if offset < first else end

@@ -31,7 +31,7 @@ from worker.types import Batch, Partition, Record
 log = structlog.get_logger()
 
 DRAIN_CHECK_S = 0.005
-# Transaction markers take offsets that no record ever fills; the position past them is committed when a partition has
+# Transaction markers take offsets that no record ever fills; the position past them is committed when its partition has
 # been quiet for so long, so that a busy transactional input does not cost two commits a batch.
 QUIET_S = 0.5
 # While nothing comes, the ends are asked for so often: is there nothing to read, or can it not be read?
@@ -75,7 +75,10 @@ class KafkaSource:
         self._ends: dict[Partition, int] = {}
         self._topic_ids: dict[str, str] = {}
         self._damage: dict[Partition, int] = {}
-        self._last_record_s = self._last_probe_s = self._placed_s = 0.0
+        self._starts: dict[Partition, int] = {}  # of partitions without a commit, until there is one
+        self._drains_first = False
+        self._read_at_s: dict[Partition, float] = {}
+        self._last_probe_s = self._placed_s = 0.0
         self._answering = True
         self._consumer = make_consumer()
         self._subscribe()
@@ -94,7 +97,7 @@ class KafkaSource:
     def rewind(self, refused: Batch | None = None) -> None:
         with self._lock:
             self._epoch += 1
-            self._suspended, self._placed = False, False
+            self._suspended, self._placed, self._drains_first = False, False, False
             self._refused_fence = refused.fence if refused else None
 
     @property
@@ -138,10 +141,11 @@ class KafkaSource:
             self._misplace()  # the membership was lost while polling: what came may be somebody else's
             return None
         if polled:
-            self._last_record_s, self._answering = time.monotonic(), True
+            self._answering = True
             return self._batch(polled, epoch, fence)
         self._probe()
-        return self._markers_read(epoch, fence)
+        moved = self._markers_read()
+        return self._new_batch((), moved, epoch, fence) if moved else None
 
     def idle(self) -> None:
         assignment = self._consumer.assignment()
@@ -160,7 +164,7 @@ class KafkaSource:
         reading = self._reading
         listener = Listener(drain=self._drain, lose=self._lose, take=self._take)
         if not reading.grouped:
-            partitions = [TopicPartition(t, p) for t in reading.topics for p in self._partitions_of(t)]
+            partitions = [TopicPartition(t, p) for t in self._named_topics() for p in self._partitions_of(t)]
             self._consumer.assign(partitions)
             self._take(partitions)
         elif reading.pattern:
@@ -172,9 +176,9 @@ class KafkaSource:
 
     def _named_topics(self) -> list[str]:
         pattern = self._reading.pattern
-        return (
-            sorted(t for t in self._consumer.topics() if re.match(pattern, t)) if pattern else [*self._reading.topics]
-        )
+        if pattern is None:
+            return [*self._reading.topics]
+        return sorted(topic for topic in self._consumer.topics() if re.match(pattern, topic))
 
     def _partitions_of(self, topic: str) -> list[int]:
         partitions = self._consumer.partitions_for_topic(topic)
@@ -207,10 +211,13 @@ class KafkaSource:
         return {}
 
     def _misplace(self) -> None:
-        """Ask for all positions again; a suspension, or a wait for another generation, goes on."""
+        """Ask for all positions again; a suspension, or a wait for another generation, goes on.
+
+        The generation is still the same, so nothing fences a delivery that has begun: it has to end first.
+        """
         with self._lock:
             self._epoch += 1
-            self._placed = False
+            self._placed, self._drains_first = False, True
 
     def _fence(self) -> Any:
         return self._consumer.group_metadata() if self._reading.grouped else None
@@ -224,6 +231,7 @@ class KafkaSource:
         partitions = {Partition(*p) for p in self._consumer.assignment()}
         self._consumer.pause(*self._consumer.assignment())  # the polls below only keep the membership alive, or join
         waits = self._suspended or (self._refused_fence is not None and _same(self._refused_fence, fence))
+        waits = waits or (self._drains_first and not self._in_flight.empty)
         if waits or not self._fence_holds(fence):
             self._poll_client(timeout_s, 1)
             return None
@@ -242,8 +250,8 @@ class KafkaSource:
             if self._epoch != epoch:
                 return None
             self._go_to(placement)
-        starts = {p: placement.offsets[p] for p in placement.fresh}
-        return self._new_batch((), starts, epoch, fence) if starts and self._reading.grouped else None
+        starts = {p: placement.offsets[p] for p in placement.fresh | placement.skipped.keys()}
+        return self._new_batch((), starts, epoch, fence) if starts else None
 
     def _place(self, partitions: Iterable[Partition]) -> Placement:
         reading = self._reading
@@ -254,9 +262,11 @@ class KafkaSource:
             start=reading.start,
             on_gap=reading.on_gap,
             topic_ids=self._topic_ids,
-            grouped=reading.grouped,
+            known=None if reading.grouped else {p: lag.position for p, lag in self._lags.items()},
             timeout_s=ASK_TIMEOUT_S,
         )
+        fresh = {p: self._starts.setdefault(p, placement.offsets[p]) for p in placement.fresh}
+        placement = replace(placement, offsets={**placement.offsets, **fresh})
         if reading.until is not None:
             self._note_ends([p for p in partitions if p not in self._ends])
         for partition, records in placement.skipped.items():
@@ -287,13 +297,14 @@ class KafkaSource:
             partition = Partition(*tp)
             wanted = self._before_end(partition, consumed)
             records.extend(map(record_of, wanted))
+            self._read_at_s[partition] = time.monotonic()
             offsets[partition] = position = consumed[-1].offset + 1
             newest = max(r.timestamp for r in consumed)
             end = int(self._consumer.highwater(tp) or position)
             self._lags[partition] = Lag(position, end, end, newest if newest > 0 else None)
             if len(wanted) < len(consumed):  # what lies beyond the end is for another run
                 offsets[partition] = self._ends[partition]
-        return self._cut_to_bytes(self._new_batch(tuple(records), offsets, epoch, fence))
+        return self._cut_to_bytes(self._new_batch(tuple(records), offsets | self._markers_read(), epoch, fence))
 
     def _new_batch(
         self, records: tuple[Record, ...], offsets: Mapping[Partition, int], epoch: int, fence: Any
@@ -324,12 +335,13 @@ class KafkaSource:
         batch, self._held = batch.cut(index)
         return batch
 
-    def _markers_read(self, epoch: int, fence: Any) -> Batch | None:
-        """A batch that commits the positions behind transaction markers, once the partitions are quiet."""
-        if time.monotonic() - self._last_record_s < QUIET_S:
-            return None
+    def _markers_read(self) -> dict[Partition, int]:
+        """Positions behind transaction markers, of the partitions that have been quiet for a while."""
+        now = time.monotonic()
         moved: dict[Partition, int] = {}
         for partition, lag in self._lags.items():
+            if now - self._read_at_s.get(partition, 0.0) < QUIET_S:
+                continue
             tp = TopicPartition(*partition)
             position = self._consumer.position(tp, timeout_ms=0)
             end = self._consumer.highwater(tp) or lag.end
@@ -337,7 +349,7 @@ class KafkaSource:
                 moved[partition] = position
             if position is not None:
                 self._lags[partition] = replace(lag, position=position, end=max(end, position))
-        return self._new_batch((), moved, epoch, fence) if moved and self._reading.grouped else None
+        return moved
 
     def _rebuild(self, error: CorruptRecordError) -> None:
         """The consumer is spoiled: a fresh one, and with `on_corrupt: skip` a note of where the damage begins."""
@@ -347,10 +359,9 @@ class KafkaSource:
         log.error("a batch failed its checksum", partition=str(found[0]), offset=found[1])
         self._damage[found[0]] = found[1]
         self.close()
-        self.suspend()
         self._consumer = self._make_consumer()
         self._subscribe()
-        self.rewind()
+        self._misplace()
 
     def _skip_damage(self) -> Batch | None:
         """One record that stands for the damaged batch, once all before it has been read."""
@@ -368,7 +379,7 @@ class KafkaSource:
     def _probe(self) -> None:
         """With nothing coming, ask for the ends now and then, for the lag and for the watchdog."""
         now = time.monotonic()
-        if now - max(self._last_record_s, self._last_probe_s) < PROBE_S:
+        if now - max(self._last_probe_s, *self._read_at_s.values(), 0.0) < PROBE_S:
             return
         self._last_probe_s = now
         if self._reading.grouped and is_fenced(self._consumer):
@@ -398,7 +409,8 @@ class KafkaSource:
     def _lose(self, partitions: frozenset[Partition]) -> None:
         with self._lock:
             self._epoch += 1
-            self._placed, self._held, self._lags = False, None, {}
+            self._placed, self._held, self._lags, self._drains_first = False, None, {}, False
+            self._starts, self._read_at_s = {}, {}
         self._events.revoked(partitions)
 
     def _take(self, assigned: Iterable[Any]) -> None:
