@@ -39,6 +39,11 @@ class FakeSource:
     def __init__(self) -> None:
         self.reachable = True
         self.partitions: dict[Partition, Lag] = {}
+        self.unplaced: frozenset[Partition] = frozenset()
+
+    @property
+    def assigned(self) -> frozenset[Partition]:
+        return frozenset(self.partitions) | self.unplaced
 
     def lags(self) -> Mapping[Partition, Any]:
         return dict(self.partitions)
@@ -184,6 +189,14 @@ def test_a_verdict_ends_the_loop(post: Post, exits: list[int]) -> None:
     assert "no position moved" in live.reason
     with pytest.raises(Stalled, match="no position moved for 31 s"):
         post.bench.run()
+
+
+def test_partitions_that_never_find_their_place_are_a_stall(post: Post, exits: list[int]) -> None:
+    """A member that has partitions and no position to read at is stuck as well."""
+    post.source.unplaced = frozenset({P0})
+    for now in (0, 10, 20, 31):
+        post.tick(now)
+    assert not post.monitor.health.live().ok
 
 
 def test_a_loop_that_cannot_end_is_ended(post: Post, exits: list[int]) -> None:

@@ -173,11 +173,11 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
     )
 
 
-def ensure_topics(settings: Settings, connection: Connection) -> None:
+def ensure_topics(settings: Settings, connection: Connection, *, dry_run: bool = False) -> None:
     """Refuse to start without its topics, or make them with `kafka.create_topics`. Raises `Stop`."""
     specs = topic_specs(settings)
     with TopicAdmin(connection) as admin:
-        if settings.kafka.create_topics:
+        if settings.kafka.create_topics and not dry_run:
             admin.create(specs)
         found = admin.describe(spec.name for spec in specs)
     missing = [spec.name for spec in specs if spec.name not in found]
@@ -204,7 +204,7 @@ def make_worker(settings: Settings, engine: Engine, mode: Mode) -> Worker:
     if not settings.input.topics and not settings.input.pattern:
         raise SettingsError("nothing to read: set input.topics or input.pattern")
     connection = Connection.of(settings.kafka)
-    await_kafka(lambda: ensure_topics(settings, connection))
+    await_kafka(lambda: ensure_topics(settings, connection, dry_run=mode.dry_run))
     metrics = Metrics(CollectorRegistry())
     _describe(settings, engine, metrics)
     clusters = make_clusters(settings)

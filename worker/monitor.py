@@ -47,6 +47,9 @@ class Watched(Protocol):
     @property
     def reachable(self) -> bool: ...
 
+    @property
+    def assigned(self) -> frozenset[Partition]: ...
+
     def lags(self) -> Mapping[Partition, Any]: ...
 
 
@@ -169,7 +172,7 @@ class Monitor:
         pipeline = self._pipeline
         lags = self._lags()
         return Observation(
-            positions={p: lag.position for p, lag in lags.items()},
+            positions={**dict.fromkeys(self._source.assigned), **{p: lag.position for p, lag in lags.items()}},
             stable_ends={p: lag.stable_end for p, lag in lags.items()},
             brokers_reachable=self._source.reachable,
             paused=bool(pipeline and pipeline.paused),

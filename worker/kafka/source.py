@@ -105,6 +105,11 @@ class KafkaSource:
         """The brokers answer, as far as was seen when they were last asked; not while a delivery recovers."""
         return self._answering and not self._suspended
 
+    @property
+    def assigned(self) -> frozenset[Partition]:
+        """The partitions of this member, those included whose position is still being found."""
+        return frozenset(Partition(*tp) for tp in self._consumer.assignment())
+
     def lags(self) -> Mapping[Partition, Lag]:
         """Each assigned partition's position and end; empty while positions are being found."""
         return dict(self._lags)
