@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import platform
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -43,6 +45,8 @@ log = structlog.get_logger()
 
 STALL_S = 120.0  # longer than any rebalance or broker restart, shorter than anybody's patience
 FETCH_WAIT_MS = 100
+# A forward pass takes the interpreter's lock back after each of its operations, and waits so long for it each time.
+SWITCH_INTERVAL_S = 0.0005
 
 Until = Literal["end"] | datetime
 
@@ -67,6 +71,7 @@ class Worker:
     def run(self) -> None:
         """Raises what stopped it; returns after a graceful stop or at the end of a bounded input."""
         self.monitor.start()
+        settle_interpreter()
         try:
             self.pipeline.run(drain_timeout_s=self.drain_timeout_s)
         finally:
@@ -340,6 +345,14 @@ def _delivery(
 def transactional_id(prefix: str, instance_id: str | None) -> str:
     """One per process, the same across rebuilds of its producer; static only with static membership."""
     return f"{prefix}-{instance_id or uuid.uuid4()}"
+
+
+def settle_interpreter() -> None:
+    """Once all is loaded; both by measurement, see benchmarks/README.md. For the whole process."""
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no collection needs to look at torch's objects again
+    gc.set_threshold(50_000, 20, 100)  # a batch makes thousands of objects, none of them in cycles
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 def settle_environment() -> None:
