@@ -88,7 +88,7 @@ WRONG_FILES = [
         id="password-of-wrong-type",
     ),
     pytest.param(
-        "kafka: {sasl_password: 12345}",
+        "kafka: {sasl_password: [12345]}",
         "kafka.sasl_password in tagstream.yaml: input should be a valid string",
         id="password-of-digits",
     ),
