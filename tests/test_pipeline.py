@@ -43,7 +43,7 @@ def test_a_failed_delivery_makes_what_is_behind_it_stale() -> None:
 
 def test_nothing_is_read_while_a_delivery_recovers() -> None:
     """From the failure until the destination is ready again the source is suspended, and then rewound."""
-    log = filled(12)
+    log = filled(40)
     bench = Bench(log, delivery=MemoryDelivery(log, faults={1: "lost"}))
     during: list[object] = []
     recover = bench.delivery.recover
@@ -219,11 +219,11 @@ def test_a_stop_that_cannot_drain_leaves_the_rest_uncommitted() -> None:
             held.wait(10)
 
     bench.stages.hook = hold
+    others = set(threading.enumerate())
     bench.pipeline.run(drain_timeout_s=0.05)
     held.set()
-    for thread in threading.enumerate():
-        if thread.name in ("prepare", "infer", "deliver"):
-            thread.join(30)
+    for thread in set(threading.enumerate()) - others:
+        thread.join(30)
     assert bench.in_flight.load == Load()
     assert bench.log.committed == {}
     assert bench.outcomes() == []

@@ -37,9 +37,12 @@ def place(
     on_gap: Literal["stop", "skip"],
     topic_ids: Mapping[str, str],
     known: Mapping[Partition, int] | None,
+    started: Mapping[Partition, int],
     timeout_s: float,
 ) -> Placement:
     """Find the offset for each partition: committed by the group, or `known` where there is no group.
+
+    `started` is where a partition without a commit began already: it stays so until that is committed.
 
     Raises `Stop` for a gap with `on_gap: stop`; the client's errors as they come.
     """
@@ -50,7 +53,8 @@ def place(
     )
     first, end = consumer.beginning_offsets(asked, timeout_ms), consumer.end_offsets(asked, timeout_ms)
     fresh = [p for p in asked if committed[p] is None]
-    offsets: dict[Partition, int] = _starts(consumer, fresh, start, first, end)
+    committed |= {p: started[p] for p in fresh if p in started}
+    offsets: dict[Partition, int] = _starts(consumer, [p for p in fresh if p not in started], start, first, end)
     skipped: dict[Partition, int] = {}
     for partition, offset in committed.items():
         if offset is None:

@@ -256,7 +256,7 @@ class KafkaSource:
                 return None
             self._go_to(placement)
         starts = {p: placement.offsets[p] for p in placement.fresh | placement.skipped.keys()}
-        return self._new_batch((), starts, epoch, fence) if starts else None
+        return self._new_batch((), starts, epoch, fence) if starts and self._reading.grouped else None
 
     def _place(self, partitions: Iterable[Partition]) -> Placement:
         reading = self._reading
@@ -268,10 +268,10 @@ class KafkaSource:
             on_gap=reading.on_gap,
             topic_ids=self._topic_ids,
             known=None if reading.grouped else {p: lag.position for p, lag in self._lags.items()},
+            started=self._starts,
             timeout_s=ASK_TIMEOUT_S,
         )
-        fresh = {p: self._starts.setdefault(p, placement.offsets[p]) for p in placement.fresh}
-        placement = replace(placement, offsets={**placement.offsets, **fresh})
+        self._starts = {p: placement.offsets[p] for p in placement.fresh}
         if reading.until is not None:
             self._note_ends([p for p in partitions if p not in self._ends])
         for partition, records in placement.skipped.items():
