@@ -422,7 +422,7 @@ class KafkaSource:
         """Pause what came and give it a placeholder, so that the client asks for no position of its own."""
         with self._lock:
             self._epoch += 1
-            self._placed, self._held = False, None
+            self._placed, self._held, self._drains_first = False, None, False
         self._consumer.pause(*assigned)
         for tp in assigned:
             self._consumer.seek(tp, 0)
