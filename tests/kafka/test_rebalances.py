@@ -18,7 +18,6 @@ from tests.kafka import parts
 from tests.kafka.conftest import TopicFactory
 from worker.errors import DeliveryRefused, Stop
 from worker.inflight import InFlight
-from worker.kafka.client import resume_join
 from worker.kafka.listener import Listener
 from worker.kafka.source import KafkaSource
 from worker.types import Batch, Partition
@@ -180,20 +179,36 @@ def test_a_join_that_a_poll_left_half_done_is_finished(kafka: str, topic_factory
     topic, group = topic_factory("in"), unique("g")
     with parts.opened_source(kafka, topic, group) as source:
         parts.until(lambda: source.lags(), lambda: source.poll(0.1, 10))
+        generation = source._consumer.group_metadata().generation_id
         admin = KafkaAdminClient(bootstrap_servers=kafka)
         admin.create_partitions({topic: 3})
         admin.close()
         coordinator = source._consumer._coordinator
-        source._consumer._cluster.request_update()
-        parts.until(lambda: coordinator.need_rejoin(), lambda: time.sleep(0.01))
+        refresh = source._consumer._cluster.request_update
+        parts.until(lambda: coordinator.need_rejoin(), lambda: (refresh(), time.sleep(0.1)))
         source.idle()
         parts.until(lambda: coordinator._join_task.is_done, lambda: time.sleep(0.01))
         assert not coordinator.need_rejoin()
         parts.until(lambda: _partitions(source) == 3, lambda: source.poll(0.0, 10))
+        assert source._consumer.group_metadata().generation_id == generation + 1
         parts.produce(kafka, topic, [b"new"], partition=2)
         assert parts.polled(source, 1)[-1].records[0].partition == 2
-        resume_join(source._consumer)
-        assert not coordinator.rejoin_needed
+
+
+def test_a_member_that_only_idles_joins_once(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:
+    """A busy or paused worker takes part in a rebalance with polls that never wait: one join, not one after another,
+    each of which would stop the whole group."""
+    topic, group = topic_factory("in", partitions=2), unique("g")
+    with parts.opened_source(kafka, topic, group) as paused:
+        parts.until(lambda: _partitions(paused) == 2, lambda: paused.poll(0.1, 10))
+        with parts.opened_source(kafka, topic, group) as other, polling(other):
+            parts.until(lambda: _partitions(other) == 1, lambda: (paused.idle(), time.sleep(0.05)))
+            generation = other._consumer.group_metadata().generation_id
+            for _ in range(20):
+                paused.idle()
+                time.sleep(0.05)
+            assert other._consumer.group_metadata().generation_id == generation
+            assert len(paused._consumer.assignment()) == _partitions(other) == 1
 
 
 def test_one_start_is_one_rebalance(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:

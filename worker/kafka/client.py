@@ -1,4 +1,4 @@
-"""kafka-python consumers and producers as tagstream needs them, and the two places where its inside is touched.
+"""kafka-python consumers and producers as tagstream needs them, and the few places where its inside is touched.
 
 Both are pinned to the version that `pyproject.toml` names, and a test fails when the library changes there.
 """
@@ -111,15 +111,28 @@ def make_producer(
     return producer
 
 
-def resume_join(consumer: KafkaConsumer) -> None:
-    """Have the next poll finish a join that the timeout of an earlier poll left half done.
+class _Unread:
+    """A join whose answer no poll has taken yet: never done, as the client joins anew where it finds a finished one."""
 
-    A join that new metadata asked for is forgotten when a poll ends between its two steps: the member would stay
-    without partitions and heartbeats for ever, and no poll would tell. The poll thread only.
+    is_done = False
+
+    def __init__(self, join: Any) -> None:
+        self.add_callback, self.add_errback = join.add_callback, join.add_errback
+
+
+def resume_join(consumer: KafkaConsumer) -> None:
+    """Have the next poll finish a join that the timeout of an earlier poll left half done. The poll thread only.
+
+    Left alone, the client forgets a join that new metadata asked for (the member stays without partitions and
+    heartbeats, and no poll tells), and throws away one that ended between two polls: a member whose polls are short,
+    because it is busy or paused, then joins again and again, and stops the whole group each time.
     """
     coordinator = consumer._coordinator
-    if coordinator is not None and coordinator.rejoining:
-        coordinator.rejoin_needed = True
+    if not coordinator.rejoining:
+        return
+    coordinator.rejoin_needed = True
+    if coordinator._join_task is not None and not isinstance(coordinator._join_task, _Unread):
+        coordinator._join_task = _Unread(coordinator._join_task)
 
 
 def is_fenced(consumer: KafkaConsumer) -> bool:
