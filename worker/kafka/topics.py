@@ -10,9 +10,9 @@ from typing import Any, Literal
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
-from kafka.net.compat import KafkaNetClient
 
 from worker.errors import Stop, Unreachable
+from worker.kafka.client import connect
 from worker.kafka.security import Connection
 
 Purpose = Literal["input", "output", "dead letters", "replay"]
@@ -98,7 +98,7 @@ class TopicAdmin:
     def __init__(self, connection: Connection) -> None:
         self._bootstrap = connection.bootstrap
         with self._explained():
-            self._client = _open(connection.client_options())
+            self._client = connect(KafkaAdminClient, **connection.client_options())
 
     def __enter__(self) -> TopicAdmin:
         return self
@@ -153,23 +153,6 @@ class TopicAdmin:
         except KafkaError as error:
             kind = Unreachable if "bootstrap" in str(error) else Stop
             raise kind(f"Kafka at {self._bootstrap}: {_line(error)}") from error
-
-
-def _open(options: Mapping[str, Any]) -> KafkaAdminClient:
-    """An admin client; the library leaves its I/O thread running when it cannot reach a broker."""
-    opened: list[KafkaNetClient] = []
-
-    def remember(**configs: Any) -> KafkaNetClient:
-        opened.append(KafkaNetClient(**configs))
-        return opened[-1]
-
-    try:
-        return KafkaAdminClient(**options, kafka_client=remember)
-    except KafkaError:
-        for client in opened:
-            client.close()
-            client._net.stop()
-        raise
 
 
 def _exists(topic: Mapping[str, Any]) -> bool:
