@@ -13,14 +13,11 @@ from worker.types import Classifier, Engine, Predictions, Tokenized
 WIDTH = 384  # of a small encoder's embedding
 
 
-class TimedEngine:
-    """Another engine, with a note of when and how long it computed. One thread infers; read it when that is done."""
+class _Around:
+    """Another engine, all but what it infers."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.forward_s: list[float] = []
-        self.sizes: list[int] = []
-        self.began_s: float | None = None
 
     @property
     def classifiers(self) -> tuple[Classifier, ...]:
@@ -32,6 +29,16 @@ class TimedEngine:
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         return self._engine.tokenize(texts)
+
+
+class TimedEngine(_Around):
+    """Another engine, with a note of when and how long it computed. One thread infers; read it when that is done."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.forward_s: list[float] = []
+        self.sizes: list[int] = []
+        self.began_s: float | None = None
 
     def infer(self, tokenized: Tokenized) -> Predictions:
         """Batches without texts, which only commit positions, are not noted."""
@@ -44,23 +51,12 @@ class TimedEngine:
         return predictions
 
 
-class FirstOfEach:
+class FirstOfEach(_Around):
     """Computes the first `count` texts of a batch and says the same of all: the other stages then never rest."""
 
     def __init__(self, engine: Engine, count: int) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._count = count
-
-    @property
-    def classifiers(self) -> tuple[Classifier, ...]:
-        return self._engine.classifiers
-
-    @property
-    def place(self) -> tuple[str, str]:
-        return self._engine.place
-
-    def tokenize(self, texts: Sequence[str]) -> Tokenized:
-        return self._engine.tokenize(texts)
 
     def infer(self, tokenized: Tokenized) -> Predictions:
         computed = self._engine.infer(first_of(tokenized, self._count))
