@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import platform
+import re
 import sys
 import time
 import uuid
@@ -302,7 +303,7 @@ def _pattern(settings: Settings) -> str | None:
     pattern, replay = settings.input.pattern, settings.dead_letter.replay_topic
     if pattern is None or replay is None:
         return pattern
-    return f"(?:{pattern})|^{replay.replace('.', '[.]')}$"
+    return f"{pattern}|^{re.escape(replay)}$"  # the user's part first: inline flags stand at the beginning
 
 
 def _group_id(settings: Settings, mode: Mode) -> str:
