@@ -28,7 +28,7 @@ def batches(draw: st.DrawFn) -> Batch:
         position[place] += 1
     only_markers = draw(st.sets(st.sampled_from(PLACES)))
     offsets = {p: position[p] + draw(st.integers(0, 3)) for p in PLACES if p in order or p in only_markers}
-    return Batch(tuple(records), offsets, epoch=3, fence="group", polled_at_s=1.5, topic_ids={"a": "id"})
+    return Batch(tuple(records), offsets, epoch=3, fence="group", topic_ids={"a": "id"})
 
 
 def _offsets(records: Sequence[Record], place: Partition) -> list[int]:
@@ -76,7 +76,7 @@ def test_any_number_of_cuts_end_at_the_batch(batch: Batch, data: st.DataObject) 
 def test_halves_keep_what_proves_the_partitions(batch: Batch, data: st.DataObject) -> None:
     """Epoch, fence, time of the poll and topic ids belong to both halves."""
     for half in batch.cut(data.draw(st.integers(0, len(batch.records)))):
-        assert (half.epoch, half.fence, half.polled_at_s, half.topic_ids) == (3, "group", 1.5, {"a": "id"})
+        assert (half.epoch, half.fence, half.topic_ids) == (3, "group", {"a": "id"})
 
 
 @given(batch=batches(), data=st.data())

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 
 class Partition(NamedTuple):
-    """A topic partition; equal to, and usable as, kafka-python's `TopicPartition`."""
+    """A topic partition; equal to, and usable as a key for, kafka-python's `TopicPartition`."""
 
     topic: str
     partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]"
 
 
 class Header(NamedTuple):
@@ -62,7 +65,6 @@ class Batch:
     offsets: Mapping[Partition, int]
     epoch: int = 0
     fence: Any = None
-    polled_at_s: float = 0.0
     topic_ids: Mapping[str, str] = field(default_factory=dict)
 
     def cut(self, index: int) -> tuple[Batch, Batch]:

@@ -52,7 +52,7 @@ class FileSource:
         if not records:
             return None
         partition = Partition(self._name, 0)
-        return Batch(records, {partition: self._next}, self._epoch, None, time.monotonic())
+        return Batch(records, {partition: self._next}, self._epoch)
 
     def idle(self) -> None:
         """There is no membership to keep."""

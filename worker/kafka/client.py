@@ -1,6 +1,6 @@
 """kafka-python consumers and producers as tagstream needs them, and the few places where its inside is touched.
 
-Both are pinned to the version that `pyproject.toml` names, and a test fails when the library changes there.
+All are pinned to the version that `pyproject.toml` names, and a test fails when the library changes there.
 """
 
 from __future__ import annotations

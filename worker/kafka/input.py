@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from worker.kafka.positions import Start
-from worker.types import Header, Partition, Record
+from worker.types import Batch, Header, Partition, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +57,13 @@ def record_of(consumed: Any) -> Record:
         consumed.value,
         tuple(Header(key, value) for key, value in consumed.headers),
     )
+
+
+def batch_of_bytes(batch: Batch, most: int) -> tuple[Batch, Batch | None]:
+    """As much of the batch as has at most so many bytes of values, at least one record, and what is left of it."""
+    size = 0
+    for index, record in enumerate(batch.records):
+        size += len(record.value or b"")
+        if size > most and index > 0:
+            return batch.cut(index)
+    return batch, None

@@ -111,10 +111,9 @@ def offsets_at(
 def _closed_gap(partition: Any, offset: int, first: int, end: int, on_gap: str) -> int:
     if first <= offset <= end:
         return offset
-    where = f"{partition.topic}[{partition.partition}]"
     if on_gap == "stop":
         raise Stop(
-            f"{where}: the next offset to read, {offset}, is outside of what the topic holds ({first} to {end}):"
-            " set input.on_gap to skip to go on with what is there"
+            f"{Partition(*partition)}: the next offset to read, {offset}, is outside of what the topic holds"
+            f" ({first} to {end}): set input.on_gap to skip to go on with what is there"
         )
     return first if offset < first else end

@@ -10,7 +10,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +22,8 @@ from worker.inflight import InFlight
 from worker.kafka.client import committable, is_fenced, resume_join
 from worker.kafka.damage import damaged_at, first_readable, prober
 from worker.kafka.failures import decide
-from worker.kafka.input import Lag, Reading, SourceEvents, record_of
+from worker.kafka.input import Lag, Reading, SourceEvents, batch_of_bytes, record_of
+from worker.kafka.lags import Lags
 from worker.kafka.listener import Listener
 from worker.kafka.positions import Placement, check_topic_id, offsets_at, place
 from worker.types import Batch, Partition, Record
@@ -31,9 +31,6 @@ from worker.types import Batch, Partition, Record
 log = structlog.get_logger()
 
 DRAIN_CHECK_S = 0.005
-# Transaction markers take offsets that no record ever fills; the position past them is committed when its partition has
-# been quiet for so long, so that a busy transactional input does not cost two commits a batch.
-QUIET_S = 0.5
 # While nothing comes, the ends are asked for so often: is there nothing to read, or can it not be read?
 PROBE_S = 5.0
 # A bounded run without partitions ends after so long: longer than a session, in which a dead member still has them.
@@ -71,13 +68,12 @@ class KafkaSource:
         self._suspended = False
         self._refused_fence: Any = None
         self._held: Batch | None = None
-        self._lags: dict[Partition, Lag] = {}
+        self._lags = Lags()
         self._ends: dict[Partition, int] = {}
         self._topic_ids: dict[str, str] = {}
         self._damage: dict[Partition, int] = {}
         self._starts: dict[Partition, int] = {}  # of partitions without a commit, until there is one
         self._drains_first = False
-        self._read_at_s: dict[Partition, float] = {}
         self._last_probe_s = self._placed_s = 0.0
         self._answering = True
         self._consumer = make_consumer()
@@ -112,7 +108,7 @@ class KafkaSource:
 
     def lags(self) -> Mapping[Partition, Lag]:
         """Each assigned partition's position and end; empty while positions are being found."""
-        return dict(self._lags)
+        return self._lags.now()
 
     def commit(self, batch: Batch) -> None:
         """Commit through the group (`at_least_once`). The deliver thread; raises the client's errors."""
@@ -125,9 +121,10 @@ class KafkaSource:
         """All assigned partitions have been read to the end that `until` asked for."""
         if self._reading.until is None or not self._placed or self._held is not None:
             return False
-        if not self._lags:  # a member too many; but right after a join the others may be about to leave
+        lags = self.lags()
+        if not lags:  # a member too many; but right after a join the others may be about to leave
             return time.monotonic() - self._placed_s > EMPTY_HANDED_S
-        return all(lag.position >= self._ends[p] for p, lag in self._lags.items())
+        return all(lag.position >= self._ends[p] for p, lag in lags.items())
 
     def poll(self, timeout_s: float, max_records: int) -> Batch | None:
         if not self._placed:
@@ -135,7 +132,7 @@ class KafkaSource:
         if self._damage:
             return self._skip_damage()
         if self._held is not None:
-            return self._cut_to_bytes(self._held)
+            return self._hand_out(self._held)
         epoch, fence = self._epoch, self._fence()
         polled = self._poll_client(timeout_s, max_records)
         for topic, now in self._current_topic_ids(self._topic_ids).items():
@@ -149,7 +146,7 @@ class KafkaSource:
             self._answering = True
             return self._batch(polled, epoch, fence)
         self._probe()
-        moved = self._markers_read()
+        moved = self._lags.behind_markers(self._consumer)
         return self._new_batch((), moved, epoch, fence) if moved else None
 
     def idle(self) -> None:
@@ -267,7 +264,7 @@ class KafkaSource:
             start=reading.start,
             on_gap=reading.on_gap,
             topic_ids=self._topic_ids,
-            known=None if reading.grouped else {p: lag.position for p, lag in self._lags.items()},
+            known=None if reading.grouped else {p: lag.position for p, lag in self.lags().items()},
             started=self._starts,
             timeout_s=ASK_TIMEOUT_S,
         )
@@ -275,7 +272,7 @@ class KafkaSource:
         if reading.until is not None:
             self._note_ends([p for p in partitions if p not in self._ends])
         for partition, records in placement.skipped.items():
-            log.warning("records were gone before they could be read", partition=str(partition), records=records)
+            log.warning("records were gone before they could be read", partition=f"{partition}", records=records)
             self._events.gap_skipped(partition, records)
         return placement
 
@@ -290,31 +287,36 @@ class KafkaSource:
     def _go_to(self, placement: Placement) -> None:
         for partition, offset in placement.offsets.items():
             self._consumer.seek(TopicPartition(*partition), offset)
-        self._lags = {p: Lag(at, placement.ends[p], placement.ends[p]) for p, at in placement.offsets.items()}
+        self._lags.place(placement)
         self._held, self._refused_fence, self._placed = None, None, True
         self._placed_s = time.monotonic()
         self._consumer.resume(*self._consumer.assignment())
 
-    def _batch(self, polled: Mapping[Any, list[Any]], epoch: int, fence: Any) -> Batch | None:
+    def _batch(self, polled: Mapping[Any, list[Any]], epoch: int, fence: Any) -> Batch:
         records: list[Record] = []
         offsets: dict[Partition, int] = {}
         for tp, consumed in polled.items():
             partition = Partition(*tp)
             wanted = self._before_end(partition, consumed)
             records.extend(map(record_of, wanted))
-            self._read_at_s[partition] = time.monotonic()
             offsets[partition] = position = consumed[-1].offset + 1
             newest = max(r.timestamp for r in consumed)
             end = int(self._consumer.highwater(tp) or position)
-            self._lags[partition] = Lag(position, end, end, newest if newest > 0 else None)
+            self._lags.read(partition, Lag(position, end, end, newest if newest > 0 else None))
             if len(wanted) < len(consumed):  # what lies beyond the end is for another run
                 offsets[partition] = self._ends[partition]
-        return self._cut_to_bytes(self._new_batch(tuple(records), offsets | self._markers_read(), epoch, fence))
+        offsets |= self._lags.behind_markers(self._consumer)
+        return self._hand_out(self._new_batch(tuple(records), offsets, epoch, fence))
+
+    def _hand_out(self, batch: Batch) -> Batch:
+        """As much of it as fits; the rest is held for the next poll."""
+        first, self._held = batch_of_bytes(batch, self._max_batch_bytes)
+        return first
 
     def _new_batch(
         self, records: tuple[Record, ...], offsets: Mapping[Partition, int], epoch: int, fence: Any
     ) -> Batch:
-        return Batch(records, offsets, epoch, fence, time.monotonic(), self._topic_ids)
+        return Batch(records, offsets, epoch, fence, self._topic_ids)
 
     def _current_topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         """As of the newest metadata; empty for brokers that have none."""
@@ -325,43 +327,12 @@ class KafkaSource:
         end = self._ends.get(partition) if self._reading.until is not None else None
         return consumed if end is None else [r for r in consumed if r.offset < end]
 
-    def _cut_to_bytes(self, batch: Batch) -> Batch:
-        """Hand out as much of it as `max_batch_bytes` allows, at least one record, and hold the rest."""
-        size, index = 0, 0
-        for index, record in enumerate(batch.records):
-            size += len(record.value or b"")
-            if size > self._max_batch_bytes and index > 0:
-                break
-        else:
-            index = len(batch.records)
-        if index == len(batch.records):
-            self._held = None
-            return batch
-        batch, self._held = batch.cut(index)
-        return batch
-
-    def _markers_read(self) -> dict[Partition, int]:
-        """Positions behind transaction markers, of the partitions that have been quiet for a while."""
-        now = time.monotonic()
-        moved: dict[Partition, int] = {}
-        for partition, lag in self._lags.items():
-            if now - self._read_at_s.get(partition, 0.0) < QUIET_S:
-                continue
-            tp = TopicPartition(*partition)
-            position = self._consumer.position(tp, timeout_ms=0)
-            end = self._consumer.highwater(tp) or lag.end
-            if position is not None and position > lag.position:
-                moved[partition] = position
-            if position is not None:
-                self._lags[partition] = replace(lag, position=position, end=max(end, position))
-        return moved
-
     def _rebuild(self, error: CorruptRecordError) -> None:
         """The consumer is spoiled: a fresh one, and with `on_corrupt: skip` a note of where the damage begins."""
         found = damaged_at(error)
         if self._reading.on_corrupt == "stop" or found is None:
             raise Stop(f"{error}: the data is damaged; input.on_corrupt: skip goes on behind it") from error
-        log.error("a batch failed its checksum", partition=str(found[0]), offset=found[1])
+        log.error("a batch failed its checksum", partition=f"{found[0]}", offset=found[1])
         self._damage[found[0]] = found[1]
         self.close()
         self._consumer = self._make_consumer()
@@ -371,12 +342,12 @@ class KafkaSource:
     def _skip_damage(self) -> Batch | None:
         """One record that stands for the damaged batch, once all before it has been read."""
         partition, first = self._damage.popitem()
-        lag = self._lags.get(partition)
+        lag = self.lags().get(partition)
         if lag is None or lag.position < first:
             return None  # read on: it will fail again where it is
         end = first_readable(prober(self._make_prober, partition), lag.position, lag.stable_end)
         self._consumer.seek(TopicPartition(*partition), end)
-        self._lags[partition] = replace(lag, position=end)
+        self._lags.skip_to(partition, end)
         self._events.corrupt_skipped(partition, end - lag.position)
         marker = Record(*partition, lag.position, None, None, None, damaged_to=end)
         return self._new_batch((marker,), {partition: end}, self._epoch, self._fence())
@@ -384,21 +355,18 @@ class KafkaSource:
     def _probe(self) -> None:
         """With nothing coming, ask for the ends now and then, for the lag and for the watchdog."""
         now = time.monotonic()
-        if now - max(self._last_probe_s, *self._read_at_s.values(), 0.0) < PROBE_S:
+        if now - max(self._last_probe_s, self._lags.quiet_since_s()) < PROBE_S:
             return
         self._last_probe_s = now
         if self._reading.grouped and is_fenced(self._consumer):
             raise decide(FencedInstanceIdError())
         try:
-            ends = self._consumer.end_offsets([TopicPartition(*p) for p in self._lags], PROBE_TIMEOUT_S * 1000)
+            ends = self._consumer.end_offsets([TopicPartition(*p) for p in self.lags()], PROBE_TIMEOUT_S * 1000)
         except KafkaError:
             self._answering = False
             return
         self._answering = True
-        for tp, stable_end in ends.items():
-            partition = Partition(*tp)
-            lag = self._lags[partition]
-            self._lags[partition] = replace(lag, stable_end=stable_end, end=max(lag.end, stable_end))
+        self._lags.note_stable_ends(ends)
 
     # The client's I/O thread, while the poll thread waits inside a poll.
 
@@ -414,8 +382,8 @@ class KafkaSource:
     def _lose(self, partitions: frozenset[Partition]) -> None:
         with self._lock:
             self._epoch += 1
-            self._placed, self._held, self._lags, self._drains_first = False, None, {}, False
-            self._starts, self._read_at_s = {}, {}
+            self._placed, self._held, self._drains_first, self._starts = False, None, False, {}
+            self._lags.clear()
         self._events.revoked(partitions)
 
     def _take(self, assigned: Iterable[Any]) -> None:
