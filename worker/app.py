@@ -349,7 +349,7 @@ def transactional_id(prefix: str, instance_id: str | None) -> str:
 
 
 def settle_interpreter() -> None:
-    """Once all is loaded; both by measurement, see benchmarks/README.md. For the whole process."""
+    """Once all is loaded, for the whole process. The full `benchmarks.pipeline` compares switch intervals."""
     gc.collect()
     gc.freeze()  # what is loaded stays: no collection needs to look at torch's objects again
     gc.set_threshold(50_000, 20, 100)  # a batch makes thousands of objects, none of them in cycles
