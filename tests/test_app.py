@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from kafka import errors
 
 from worker import app
+from worker.errors import Stop, Unreachable
+from worker.kafka.failures import explained
 from worker.settings import Settings
 
 
@@ -19,3 +22,34 @@ def test_a_pattern_takes_the_replay_topic_too(pattern: str) -> None:
     assert whole.match("again.now")
     assert not whole.match("against now")
     assert not whole.match("other")
+
+
+def test_a_start_waits_for_the_brokers() -> None:
+    """What may pass is tried again, what the attempt gives is given; anything else ends the start."""
+    answers: list[BaseException | str] = [Unreachable("not yet"), Unreachable("not yet"), "there"]
+
+    def attempt() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    assert app.await_kafka(attempt) == "there"
+    answers.append(Stop("never"))
+    with pytest.raises(Stop, match="never"):
+        app.await_kafka(attempt)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        pytest.param(errors.KafkaTimeoutError("Unable to bootstrap from ['x']"), True, id="no-bootstrap"),
+        pytest.param(errors.KafkaConnectionError("reset by peer"), True, id="connection-lost-half-way"),
+        pytest.param(errors.TopicAuthorizationFailedError("topic"), False, id="not-allowed"),
+    ],
+)
+def test_a_broker_lost_half_way_through_the_start_may_come_back(error: errors.KafkaError, passes: bool) -> None:
+    """A restart of the broker does not end a worker that is just starting, wherever it meets it."""
+    with pytest.raises(Stop, match="Kafka at here") as raised, explained("Kafka at here"):
+        raise error
+    assert isinstance(raised.value, Unreachable) is passes

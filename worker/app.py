@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import os
 import platform
 import re
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -27,6 +26,7 @@ from worker.errors import SettingsError, Stop, Unreachable
 from worker.inflight import InFlight
 from worker.kafka.client import make_consumer, make_producer
 from worker.kafka.delivery import DiscardingDelivery, FlushingDelivery, TransactionalDelivery, pause_s
+from worker.kafka.failures import explained
 from worker.kafka.input import Reading
 from worker.kafka.security import Connection
 from worker.kafka.source import KafkaSource
@@ -50,6 +50,7 @@ FETCH_WAIT_MS = 100
 SWITCH_INTERVAL_S = 0.0005
 
 Until = Literal["end"] | datetime
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +195,16 @@ def ensure_topics(settings: Settings, connection: Connection, *, dry_run: bool =
         )
 
 
-def await_kafka(attempt: Callable[[], None]) -> None:
-    """Try until the brokers answer, as a running worker does: a fleet may start before its Kafka."""
-    for count in itertools.count():
+def await_kafka(attempt: Callable[[], T]) -> T:
+    """Try until the brokers answer, as a running worker does: a fleet may start before, or while, its Kafka does."""
+    count = 0
+    while True:
         try:
-            attempt()
-            break
+            return attempt()
         except Unreachable as error:
             log.warning("waiting for the brokers", reason=str(error))
         time.sleep(pause_s(count))
+        count += 1
 
 
 def make_worker(settings: Settings, engine: Engine, mode: Mode) -> Worker:
@@ -223,7 +225,7 @@ def make_worker(settings: Settings, engine: Engine, mode: Mode) -> Worker:
         port=settings.http.port,
         log_level=settings.logging.level,
     )
-    source = _source(settings, connection, mode, in_flight, monitor)
+    source = await_kafka(lambda: _source(settings, connection, mode, in_flight, monitor))
     pipeline = Pipeline(
         source=source,
         delivery=_delivery(settings, connection, mode, source, lambda: monitor.stopping),
@@ -286,16 +288,17 @@ def _source(
         fetch_max_wait_ms=FETCH_WAIT_MS,
         max_poll_interval_ms=int(settings.delivery.stage_deadline_s * 1000),
     )
-    return KafkaSource(
-        make_consumer=consumer,
-        make_prober=partial(make_consumer, connection.client_options(), group_id=None),
-        reading=reading,
-        in_flight=in_flight,
-        drain_timeout_s=settings.delivery.drain_timeout_s,
-        max_batch_bytes=settings.batch.max_bytes,
-        linger_s=settings.batch.linger_ms / 1000,
-        events=monitor,
-    )
+    with explained(f"Kafka at {connection.bootstrap}"):
+        return KafkaSource(
+            make_consumer=consumer,
+            make_prober=partial(make_consumer, connection.client_options(), group_id=None),
+            reading=reading,
+            in_flight=in_flight,
+            drain_timeout_s=settings.delivery.drain_timeout_s,
+            max_batch_bytes=settings.batch.max_bytes,
+            linger_s=settings.batch.linger_ms / 1000,
+            events=monitor,
+        )
 
 
 def _pattern(settings: Settings) -> str | None:

@@ -17,7 +17,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
 from tests.kafka.broker import KafkaServer
-from tests.kafka.chaos import Account, Fleet, Topics, aborted, account, committed_lag, filling, moments
+from tests.kafka.chaos import Account, Fleet, Topics, aborted, account, committed_lag, fill, filling, moments
 
 PARTITIONS = 3
 SESSION_S = 6.0  # as `Fleet` sets it
@@ -145,3 +145,17 @@ def restarting(own_kafka: KafkaServer) -> Blow:
 def test_broker_restarts(own_kafka: KafkaServer, topics: Topics, tmp_path: Path, size: Size, restarting: Blow) -> None:
     """The broker is killed and comes back on the same data: exactly once all the same."""
     assert _suffer(own_kafka, topics, tmp_path, size, restarting) == _exactly(size)
+
+
+def test_a_worker_may_start_before_its_broker(own_kafka: KafkaServer, topics: Topics, tmp_path: Path) -> None:
+    """It waits, says so, and works once the broker is there."""
+    own_kafka.kill()
+    with Fleet(own_kafka.bootstrap, topics, tmp_path) as fleet:
+        fleet.start()
+        log = tmp_path / "worker-1.log"
+        while "waiting for the brokers" not in log.read_text():
+            assert fleet.workers[0].poll() is None
+            time.sleep(0.1)
+        own_kafka.start()
+        fill(own_kafka.bootstrap, topics.source, PARTITIONS, 300)
+        assert account(own_kafka.bootstrap, topics, PARTITIONS, 300) == _exactly(Size(300, 0))

@@ -10,7 +10,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 
 from worker.errors import Stop
-from worker.kafka.reading import explained
+from worker.kafka.failures import explained
 from worker.kafka.security import Connection
 from worker.kafka.topics import Purpose, TopicAdmin, TopicSpec
 

@@ -14,7 +14,8 @@ from kafka.structs import TopicPartition
 
 from worker.errors import Stop
 from worker.kafka.client import discard, make_producer
-from worker.kafka.reading import Reader, as_record
+from worker.kafka.input import record_of
+from worker.kafka.reading import Reader
 from worker.kafka.security import Connection
 from worker.types import Partition, Record
 
@@ -127,7 +128,7 @@ def _newest(
         try:
             while left and time.monotonic() < deadline:
                 for polled in consumer.poll(timeout_ms=POLL_MS).values():
-                    records += map(as_record, polled)
+                    records += map(record_of, polled)
                 left = {tp: end for tp, end in left.items() if consumer.position(tp) < end}
         except KafkaError as error:
             raise Stop(_line(error)) from error

@@ -123,7 +123,7 @@ def json_line(record: Record) -> str:
 
 def _send(settings: Settings, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> int:
     from worker.kafka.client import make_producer
-    from worker.kafka.reading import explained
+    from worker.kafka.failures import explained
     from worker.kafka.security import Connection
     from worker.kafka.topics import TopicAdmin
 

@@ -14,7 +14,8 @@ from worker.demo.messages import Outbound
 from worker.demo.process import WorkerProcess
 from worker.demo.tally import Coordinates, Tally
 from worker.kafka.client import make_producer
-from worker.kafka.reading import Reader, explained
+from worker.kafka.failures import explained
+from worker.kafka.reading import Reader
 from worker.types import Partition, Record
 
 T = TypeVar("T")

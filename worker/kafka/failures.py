@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from kafka import errors
 
-from worker.errors import DeliveryFailed, DeliveryRefused, Stop, TagstreamError, TooLarge
+from worker.errors import DeliveryFailed, DeliveryRefused, Stop, TagstreamError, TooLarge, Unreachable
 
 REFUSED = (
     errors.IllegalGenerationError,
@@ -37,3 +40,19 @@ def decide(error: Exception) -> TagstreamError:
     if isinstance(error, FENCED):
         return DeliveryFailed(f"{name}: {error}", "fenced")
     return DeliveryFailed(f"{name}: {error}", "timed_out" if isinstance(error, errors.KafkaTimeoutError) else "other")
+
+
+@contextlib.contextmanager
+def explained(where: str = "Kafka") -> Iterator[None]:
+    """Turn a failure of the client, asking or starting, into one line: `Unreachable` where it may pass, else `Stop`."""
+    try:
+        yield
+    except errors.KafkaError as error:
+        kind = Unreachable if isinstance(error, errors.RetriableError) else Stop
+        raise kind(f"{where}: {_line(error)}") from error
+
+
+def _line(error: errors.KafkaError) -> str:
+    if "bootstrap" in str(error):
+        return "cannot be reached; see that it runs, and that kafka.bootstrap and kafka.security_protocol are right"
+    return f"{' '.join(str(error).split())}; `tagstream check` tries each step"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from kafka import KafkaConsumer, TopicPartition
+
+from worker.errors import Stop
 from worker.kafka.positions import Start
 from worker.types import Batch, Header, Partition, Record
 
@@ -67,3 +72,18 @@ def batch_of_bytes(batch: Batch, most: int) -> tuple[Batch, Batch | None]:
         if size > most and index > 0:
             return batch.cut(index)
     return batch, None
+
+
+def all_partitions(consumer: KafkaConsumer, reading: Reading) -> list[Any]:
+    """Every partition of the topics to read, as the client names them. Raises `Stop` for a topic that is not there."""
+    topics: Iterable[str] = reading.topics
+    if reading.pattern is not None:
+        topics = [topic for topic in consumer.topics() if re.match(reading.pattern, topic)]
+    return [TopicPartition(topic, number) for topic in sorted(topics) for number in _numbers(consumer, topic)]
+
+
+def _numbers(consumer: KafkaConsumer, topic: str) -> list[int]:
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise Stop(f"input topic {topic!r} does not exist: make it with `tagstream topics create`")
+    return sorted(numbers)

@@ -12,7 +12,9 @@ from kafka.structs import TopicPartition
 
 from worker.errors import Stop
 from worker.kafka.client import make_consumer
-from worker.types import Header, Partition, Record
+from worker.kafka.failures import explained
+from worker.kafka.input import record_of
+from worker.types import Partition, Record
 
 POLL_MS = 500
 
@@ -64,7 +66,7 @@ class Reader:
                 polled = self.consumer.poll(timeout_ms=POLL_MS)
                 done = [partition for partition, end in left.items() if self.consumer.position(partition) >= end]
             for partition, records in polled.items():
-                piece = [as_record(record) for record in records if record.offset < left.get(partition, 0)]
+                piece = [record_of(record) for record in records if record.offset < left.get(partition, 0)]
                 if piece:
                     yield piece
             for partition in done:
@@ -80,26 +82,4 @@ class Reader:
         while True:
             with explained():
                 polled = self.consumer.poll(timeout_ms=POLL_MS)
-            yield [as_record(record) for records in polled.values() for record in records]
-
-
-def as_record(record: Any) -> Record:
-    """kafka-python's record as ours."""
-    return Record(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
-        key=record.key,
-        value=record.value,
-        headers=tuple(Header(key, value) for key, value in record.headers),
-    )
-
-
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Turn a failure of the client into a `Stop` of one line."""
-    try:
-        yield
-    except KafkaError as error:
-        raise Stop(f"Kafka: {' '.join(str(error).split())}; `tagstream check` tries each step") from error
+            yield [record_of(record) for records in polled.values() for record in records]

@@ -15,8 +15,9 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 from schemas import Reason, headers
 from worker.errors import Stop
 from worker.kafka.client import commit_transaction, discard, send_offsets
+from worker.kafka.failures import explained
 from worker.kafka.progress import Progress, TooScattered
-from worker.kafka.reading import Reader, explained
+from worker.kafka.reading import Reader
 from worker.types import Output, Partition, Record
 
 ERROR_PREFIX = headers.PREFIX + "error-"

@@ -6,7 +6,6 @@ missed it is dropped unsent. The group metadata is taken with each batch, so tha
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +21,7 @@ from worker.inflight import InFlight
 from worker.kafka.client import committable, is_fenced, resume_join
 from worker.kafka.damage import damaged_at, first_readable, prober
 from worker.kafka.failures import decide
-from worker.kafka.input import Lag, Reading, SourceEvents, batch_of_bytes, record_of
+from worker.kafka.input import Lag, Reading, SourceEvents, all_partitions, batch_of_bytes, record_of
 from worker.kafka.lags import Lags
 from worker.kafka.listener import Listener
 from worker.kafka.positions import Placement, check_topic_id, offsets_at, place
@@ -77,7 +76,11 @@ class KafkaSource:
         self._last_probe_s = self._placed_s = 0.0
         self._answering = True
         self._consumer = make_consumer()
-        self._subscribe()
+        try:
+            self._subscribe()
+        except KafkaError:  # whoever tries again makes another one
+            self.close()
+            raise
 
     # Any thread.
 
@@ -166,7 +169,7 @@ class KafkaSource:
         reading = self._reading
         listener = Listener(drain=self._drain, lose=self._lose, take=self._take)
         if not reading.grouped:
-            partitions = [TopicPartition(t, p) for t in self._named_topics() for p in self._partitions_of(t)]
+            partitions = all_partitions(self._consumer, reading)
             self._consumer.assign(partitions)
             self._take(partitions)
         elif reading.pattern:
@@ -175,18 +178,6 @@ class KafkaSource:
             self._consumer.subscribe(topics=list(reading.topics), listener=listener)
             for topic in reading.topics:  # its metadata, before the join: coming later it would cost a second one
                 self._consumer.partitions_for_topic(topic)
-
-    def _named_topics(self) -> list[str]:
-        pattern = self._reading.pattern
-        if pattern is None:
-            return [*self._reading.topics]
-        return sorted(topic for topic in self._consumer.topics() if re.match(pattern, topic))
-
-    def _partitions_of(self, topic: str) -> list[int]:
-        partitions = self._consumer.partitions_for_topic(topic)
-        if not partitions:
-            raise Stop(f"input topic {topic!r} does not exist: make it with `tagstream topics create`")
-        return sorted(partitions)
 
     def _poll_client(self, timeout_s: float, max_records: int) -> Mapping[Any, list[Any]]:
         try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -11,8 +10,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from worker.errors import Stop, Unreachable
 from worker.kafka.client import connect
+from worker.kafka.failures import explained
 from worker.kafka.security import Connection
 
 Purpose = Literal["input", "output", "dead letters", "replay"]
@@ -96,8 +95,8 @@ class TopicAdmin:
     """Asks and tells the brokers about topics; a context manager. Every failure is a `Stop` of one line."""
 
     def __init__(self, connection: Connection) -> None:
-        self._bootstrap = connection.bootstrap
-        with self._explained():
+        self._where = f"Kafka at {connection.bootstrap}"
+        with explained(self._where):
             self._client = connect(KafkaAdminClient, **connection.client_options())
 
     def __enter__(self) -> TopicAdmin:
@@ -111,7 +110,7 @@ class TopicAdmin:
 
     def names(self) -> list[str]:
         """Every topic that may be seen, the brokers' own left out."""
-        with self._explained():
+        with explained(self._where):
             return sorted(t["name"] for t in self._client.describe_topics() if not t["is_internal"])
 
     def describe(self, names: Iterable[str]) -> dict[str, TopicState]:
@@ -119,7 +118,7 @@ class TopicAdmin:
         wanted = list(dict.fromkeys(names))
         if not wanted:
             return {}
-        with self._explained():
+        with explained(self._where):
             found = [topic for topic in self._client.describe_topics(wanted) if _exists(topic)]
             configs = self._configs([topic["name"] for topic in found])
         return {topic["name"]: _state(topic, configs.get(topic["name"], {})) for topic in found}
@@ -130,7 +129,7 @@ class TopicAdmin:
         missing = [spec for spec in specs if spec.name not in found]
         if not missing:
             return []
-        with self._explained():
+        with explained(self._where):
             answer = self._client.create_topics({spec.name: _creation(spec) for spec in missing}, raise_errors=False)
             made = [topic["name"] for topic in answer["topics"] if _was_made(topic)]
             self._client.wait_for_topics([spec.name for spec in missing], timeout_ms=READY_TIMEOUT_MS)
@@ -145,14 +144,6 @@ class TopicAdmin:
         except KafkaError:  # needs a permission of its own (DescribeConfigs), which a worker can do without
             return {}
         return found
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaError as error:
-            kind = Unreachable if "bootstrap" in str(error) else Stop
-            raise kind(f"Kafka at {self._bootstrap}: {_line(error)}") from error
 
 
 def _exists(topic: Mapping[str, Any]) -> bool:
@@ -190,9 +181,3 @@ def _was_made(topic: Mapping[str, Any]) -> bool:
     if error is TopicAlreadyExistsError:
         return False
     raise error(f"topic {topic['name']}: {topic['error_message']}")
-
-
-def _line(error: KafkaError) -> str:
-    if "bootstrap" in str(error):
-        return "cannot be reached; see that it runs, and that kafka.bootstrap and kafka.security_protocol are right"
-    return " ".join(str(error).split())
