@@ -148,6 +148,42 @@ def test_series_vanish_with_their_partition(post: Post) -> None:
     assert post.pipeline.committed == {P1: 1}
 
 
+def test_a_partition_revoked_during_a_tick_leaves_no_series(post: Post) -> None:
+    """Field report 7: the lags were looked at just before the revocation; the series still do not outlive it."""
+    post.source.partitions = {P0: Lag(1, 2, 2, timestamp_ms=0)}
+    look = post.source.lags
+
+    def revoke() -> None:
+        post.source.partitions = {}
+        post.monitor.revoked(frozenset({P0}))
+
+    revocation = threading.Thread(target=revoke)
+
+    def look_and_lose() -> Mapping[Partition, Any]:
+        found = look()
+        if revocation.ident is None:
+            revocation.start()
+            revocation.join(0.2)  # ends within the tick, or waits for the end of the tick
+        return found
+
+    post.source.lags = look_and_lose  # type: ignore[method-assign]
+    post.tick()
+    revocation.join()
+    assert post.series("lag_records") == post.series("lag_seconds") == {}
+    post.tick(1.0)
+    assert post.series("lag_records") == {}
+
+
+def test_a_delivery_that_outlives_the_revocation_tells_nothing_of_the_next_assignment(post: Post) -> None:
+    """Its offsets come in after the partition has gone; when it is ours again, its position is the one read from."""
+    post.monitor.revoked(frozenset({P0}))
+    post.pipeline.committed[P0] = 10
+    post.monitor.assigned(frozenset({P0}))
+    post.source.partitions = {P0: Lag(80, 100, 100)}
+    post.tick()
+    assert post.series("lag_records") == {("in", "0"): 20}
+
+
 def test_ready_from_the_first_assignment_on(post: Post) -> None:
     """Without partitions the worker is alive and not ready."""
     post.monitor.health.set_started()

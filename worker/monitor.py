@@ -63,6 +63,7 @@ class Monitor:
         self._log_level = log_level
         self._began_s = time.monotonic()
         self._closed = threading.Event()
+        self._lag_lock = threading.Lock()
         self._left_out = 0
         self._reachable = True
         self._processed: list[tuple[float, int]] = []
@@ -124,16 +125,14 @@ class Monitor:
     # What the source tells.
 
     def assigned(self, partitions: frozenset[Partition]) -> None:
+        self._forget(partitions)  # once more: a delivery that outlived the revocation left its offsets
         self._metrics.rebalances.inc()
         self.health.release("group")
         log.info("partitions assigned", partitions=len(partitions))
 
     def revoked(self, partitions: frozenset[Partition]) -> None:
         self.health.hold("group", "no partitions")
-        for partition in partitions:
-            self._metrics.forget_partition(*partition)
-            if self._pipeline:
-                self._pipeline.committed.pop(partition, None)
+        self._forget(partitions)
 
     def drain_missed(self, batches: int) -> None:
         self._metrics.drains_missed.inc()
@@ -143,6 +142,14 @@ class Monitor:
 
     def corrupt_skipped(self, partition: Partition, records: int) -> None:
         self._metrics.corrupt.inc()
+
+    def _forget(self, partitions: frozenset[Partition]) -> None:
+        """The source has no lags of them any more, so that no later tick brings a series back."""
+        with self._lag_lock:
+            for partition in partitions:
+                self._metrics.forget_partition(*partition)
+                if self._pipeline:
+                    self._pipeline.committed.pop(partition, None)
 
     # The ticking thread.
 
@@ -159,14 +166,18 @@ class Monitor:
         self._metrics.paused.set(bool(self._pipeline and self._pipeline.paused))
         self._processed = [(t, n) for t, n in self._processed if now_s - t < RATE_S]
         self._processed.append((now_s, total(self._metrics.processed)))
-        for (topic, partition), lag in self._lags().items():
-            behind = max(0, lag.end - lag.position)
-            self._metrics.set_lag(topic, partition, behind, _age_s(lag) if behind else 0.0)
+        self._export_lags()
         self._note_reachability()
         self._note_clusters()
         reason = self._watchdog.verdict(now_s, self._observe())
         if reason:
             self._give_up(reason)
+
+    def _export_lags(self) -> None:
+        with self._lag_lock:  # from the look at the source to the last series, no partition is revoked
+            for (topic, partition), lag in self._lags().items():
+                behind = max(0, lag.end - lag.position)
+                self._metrics.set_lag(topic, partition, behind, _age_s(lag) if behind else 0.0)
 
     def _observe(self) -> Observation:
         pipeline = self._pipeline

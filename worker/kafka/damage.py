@@ -7,15 +7,59 @@ outside: the broker gives whole batches, so every offset inside of it fails, and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
 
+import structlog
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, KafkaTimeoutError
 
-from worker.types import Partition
+from worker.errors import Stop
+from worker.kafka.input import Lag
+from worker.types import Partition, Record
 
-PROBE_TIMEOUT_MS = 5000
+log = structlog.get_logger()
+
+PROBE_TIMEOUT_S = 5.0
+PROBE_POLL_MS = 100
 _WHERE = re.compile(r"partition TopicPartition\(topic='([^']+)', partition=(\d+)\) at offset (\d+)")
+
+
+class Damage:
+    """The corrupt batches that reading has met and not passed yet. The poll thread."""
+
+    def __init__(self, make_prober: Callable[[], KafkaConsumer], on_corrupt: Literal["stop", "skip"]) -> None:
+        self._make_prober = make_prober
+        self._on_corrupt = on_corrupt
+        self._found: dict[Partition, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def note(self, error: CorruptRecordError) -> None:
+        """Remember where it begins. Raises `Stop` with `on_corrupt: stop`, and where the error does not say where."""
+        found = damaged_at(error)
+        if self._on_corrupt == "stop" or found is None:
+            raise Stop(f"{error}: the data is damaged; input.on_corrupt: skip goes on behind it") from error
+        partition, offset = found
+        log.error("a batch failed its checksum", partition=f"{partition}", offset=offset)
+        self._found[partition] = offset
+
+    def skipped(self, lags: Mapping[Partition, Lag]) -> Record | None:
+        """One record that stands for a damaged batch, once all before it has been read; blocks.
+
+        None: read on, it will fail again where it is. Raises the client's errors; what was found stays noted.
+        """
+        partition, first = next(iter(self._found.items()))
+        lag = lags.get(partition)
+        end = self._end(partition, lag) if lag is not None and lag.position >= first else None
+        del self._found[partition]
+        return Record(*partition, lag.position, None, None, None, damaged_to=end) if lag and end else None
+
+    def _end(self, partition: Partition, lag: Lag) -> int | None:
+        fails = prober(self._make_prober, partition)
+        return first_readable(fails, lag.position, lag.stable_end) if fails(lag.position) else None
 
 
 def damaged_at(error: CorruptRecordError) -> tuple[Partition, int] | None:
@@ -40,15 +84,15 @@ def first_readable(fails: Callable[[int], bool], first: int, end: int) -> int:
 
 
 def prober(make_consumer: Callable[[], KafkaConsumer], partition: Partition) -> Callable[[int], bool]:
-    """Whether the batch that holds an offset is corrupt; a consumer of its own for each, as one failure spoils it."""
+    """Whether the batch that holds an offset is corrupt; a consumer of its own for each, as one failure spoils it.
+
+    Raises the client's errors: a broker that does not answer says nothing of an offset.
+    """
 
     def fails(offset: int) -> bool:
         consumer = make_consumer()
         try:
-            tp = TopicPartition(*partition)
-            consumer.assign([tp])
-            consumer.seek(tp, offset)
-            consumer.poll(timeout_ms=PROBE_TIMEOUT_MS, max_records=1)
+            _read(consumer, TopicPartition(*partition), offset)
         except CorruptRecordError:
             return True
         finally:
@@ -56,3 +100,13 @@ def prober(make_consumer: Callable[[], KafkaConsumer], partition: Partition) -> 
         return False
 
     return fails
+
+
+def _read(consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> None:
+    """Until something came: a record, or a position that has moved past markers and what was aborted."""
+    consumer.assign([partition])
+    consumer.seek(partition, offset)
+    deadline = time.monotonic() + PROBE_TIMEOUT_S
+    while not (consumer.poll(PROBE_POLL_MS, max_records=1) or consumer.position(partition, timeout_ms=0) != offset):
+        if time.monotonic() > deadline:
+            raise KafkaTimeoutError(f"{Partition(*partition)}@{offset}: no answer within {PROBE_TIMEOUT_S:g} s")

@@ -77,6 +77,11 @@ def _committed_twice(
     return {p: None if commit is None else commit.offset for p, commit in answer.items()}
 
 
+def current_topic_ids(consumer: KafkaConsumer, topics: Iterable[str]) -> dict[str, str]:
+    """As of the newest metadata; empty for brokers that have none."""
+    return {topic: str(consumer._cluster.topic_id(topic) or "") for topic in topics}
+
+
 def check_topic_id(topic: str, before: str, now: str) -> None:
     """Raise `Stop` where the topic is another one than before; offsets of the old one mean nothing in it.
 

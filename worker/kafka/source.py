@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 import structlog
@@ -19,12 +18,13 @@ from kafka.errors import CorruptRecordError, FencedInstanceIdError, KafkaError, 
 from worker.errors import Stop
 from worker.inflight import InFlight
 from worker.kafka.client import committable, is_fenced, resume_join
-from worker.kafka.damage import damaged_at, first_readable, prober
+from worker.kafka.damage import Damage
+from worker.kafka.ends import Ends
 from worker.kafka.failures import decide
 from worker.kafka.input import Lag, Reading, SourceEvents, all_partitions, batch_of_bytes, record_of
 from worker.kafka.lags import Lags
 from worker.kafka.listener import Listener
-from worker.kafka.positions import Placement, check_topic_id, offsets_at, place
+from worker.kafka.positions import Placement, check_topic_id, current_topic_ids, place
 from worker.types import Batch, Partition, Record
 
 log = structlog.get_logger()
@@ -32,8 +32,6 @@ log = structlog.get_logger()
 DRAIN_CHECK_S = 0.005
 # While nothing comes, the ends are asked for so often: is there nothing to read, or can it not be read?
 PROBE_S = 5.0
-# A bounded run without partitions ends after so long: longer than a session, in which a dead member still has them.
-EMPTY_HANDED_S = 60.0
 PROBE_TIMEOUT_S = 2.0  # a stop has to wait for it
 ASK_TIMEOUT_S = 10.0
 
@@ -54,7 +52,6 @@ class KafkaSource:
         events: SourceEvents,
     ) -> None:
         self._make_consumer = make_consumer
-        self._make_prober = make_prober
         self._reading = reading
         self._in_flight = in_flight
         self._drain_timeout_s = drain_timeout_s
@@ -68,19 +65,15 @@ class KafkaSource:
         self._refused_fence: Any = None
         self._held: Batch | None = None
         self._lags = Lags()
-        self._ends: dict[Partition, int] = {}
+        self._ends = Ends(reading.until)
         self._topic_ids: dict[str, str] = {}
-        self._damage: dict[Partition, int] = {}
+        self._damage = Damage(make_prober, reading.on_corrupt)
         self._starts: dict[Partition, int] = {}  # of partitions without a commit, until there is one
         self._drains_first = False
         self._last_probe_s = self._placed_s = 0.0
         self._answering = True
-        self._consumer = make_consumer()
-        try:
-            self._subscribe()
-        except KafkaError:  # whoever tries again makes another one
-            self.close()
-            raise
+        self._spoiled = False
+        self._open()
 
     # Any thread.
 
@@ -122,28 +115,30 @@ class KafkaSource:
     @property
     def exhausted(self) -> bool:
         """All assigned partitions have been read to the end that `until` asked for."""
-        if self._reading.until is None or not self._placed or self._held is not None:
+        if not self._placed or self._held is not None:
             return False
-        lags = self.lags()
-        if not lags:  # a member too many; but right after a join the others may be about to leave
-            return time.monotonic() - self._placed_s > EMPTY_HANDED_S
-        return all(lag.position >= self._ends[p] for p, lag in lags.items())
+        return self._ends.reached(self.lags(), time.monotonic() - self._placed_s)
 
     def poll(self, timeout_s: float, max_records: int) -> Batch | None:
-        if not self._placed:
-            return self._find_places(timeout_s)
-        if self._damage:
-            return self._skip_damage()
-        if self._held is not None:
-            return self._hand_out(self._held)
+        try:
+            if self._spoiled:
+                self._renew(timeout_s)
+                return None
+            if not self._placed:
+                return self._find_places(timeout_s)
+            if self._held is not None:
+                return self._hand_out(self._held)
+            return self._skip_damage() if self._damage else self._read(timeout_s, max_records)
+        except KafkaError as error:
+            self._failed(error)
+            return None
+
+    def _read(self, timeout_s: float, max_records: int) -> Batch | None:
         epoch, fence = self._epoch, self._fence()
         polled = self._poll_client(timeout_s, max_records)
-        for topic, now in self._current_topic_ids(self._topic_ids).items():
+        for topic, now in current_topic_ids(self._consumer, self._topic_ids).items():
             check_topic_id(topic, self._topic_ids[topic], now)
-        if self._epoch != epoch or not self._placed:
-            return None
-        if self._fence() != fence or not self._fence_holds(fence):
-            self._misplace()  # the membership was lost while polling: what came may be somebody else's
+        if not self._still_ours(epoch, fence):
             return None
         if polled:
             self._answering = True
@@ -153,9 +148,13 @@ class KafkaSource:
         return self._new_batch((), moved, epoch, fence) if moved else None
 
     def idle(self) -> None:
-        assignment = self._consumer.assignment()
-        self._consumer.pause(*assignment)
-        self._poll_client(0.0, 1)
+        if self._spoiled:
+            return
+        try:
+            self._consumer.pause(*self._consumer.assignment())
+            self._poll_client(0.0, 1)
+        except KafkaError as error:
+            self._failed(error)
         if self._placed:
             self._consumer.resume(*self._consumer.assignment())
 
@@ -164,6 +163,16 @@ class KafkaSource:
             self._consumer.close(autocommit=False, timeout_ms=self._drain_timeout_s * 1000)
         except Exception as error:  # leaving is a courtesy: the session times out without it
             log.warning("the consumer did not close cleanly", error=type(error).__name__)
+
+    def _open(self) -> None:
+        self._consumer = self._make_consumer()
+        try:
+            if self._ends.bounded:
+                self._ends.note(self._consumer, all_partitions(self._consumer, self._reading))
+            self._subscribe()
+        except (KafkaError, Stop):  # whoever tries again makes another one
+            self.close()
+            raise
 
     def _subscribe(self) -> None:
         reading = self._reading
@@ -180,28 +189,36 @@ class KafkaSource:
                 self._consumer.partitions_for_topic(topic)
 
     def _poll_client(self, timeout_s: float, max_records: int) -> Mapping[Any, list[Any]]:
+        resume_join(self._consumer)
+        polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        deadline = time.monotonic() + self._linger_s
+        while polled and self._linger_s and (left := deadline - time.monotonic()) > 0:
+            room = max_records - sum(map(len, polled.values()))
+            if room <= 0:
+                break
+            for partition, records in self._consumer.poll(int(left * 1000) + 1, room).items():
+                polled.setdefault(partition, []).extend(records)
+        return dict(polled)
+
+    def _failed(self, error: KafkaError) -> None:
+        """Read again from the positions that are asked for anew, for as long as it takes. Raises `Stop`."""
+        if isinstance(error, CorruptRecordError):
+            self._damage.note(error)
+            self.close()
+            self._spoiled = True
+        elif not isinstance(error, OffsetOutOfRangeError):  # placing again decides about the gap
+            _stop_or_warn(error, "poll failed, trying again")
+        self._misplace()
+
+    def _renew(self, timeout_s: float) -> None:
+        """Another consumer in place of the one that damage has spoiled, as soon as the brokers answer."""
         try:
-            resume_join(self._consumer)
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-            deadline = time.monotonic() + self._linger_s
-            while polled and self._linger_s and (left := deadline - time.monotonic()) > 0:
-                room = max_records - sum(map(len, polled.values()))
-                if room <= 0:
-                    break
-                for partition, records in self._consumer.poll(int(left * 1000) + 1, room).items():
-                    polled.setdefault(partition, []).extend(records)
-            return dict(polled)
-        except OffsetOutOfRangeError:
-            self._misplace()  # placing again decides about the gap
-        except CorruptRecordError as error:
-            self._rebuild(error)
+            self._open()
+            self._spoiled = False
         except KafkaError as error:
-            decision = decide(error)
-            if isinstance(decision, Stop):
-                raise decision from error
-            log.warning("poll failed, trying again", error=type(error).__name__)
-            self._misplace()
-        return {}
+            _stop_or_warn(error, "cannot make another consumer, trying again")
+            self._answering = False
+            time.sleep(timeout_s)
 
     def _misplace(self) -> None:
         """Ask for all positions again; a suspension, or a wait for another generation, goes on.
@@ -218,6 +235,15 @@ class KafkaSource:
     def _fence_holds(self, fence: Any) -> bool:
         return not self._reading.grouped or (fence.generation_id >= 0 and bool(fence.member_id))
 
+    def _still_ours(self, epoch: int, fence: Any) -> bool:
+        """What was read since may be handed out; where the membership was lost, it may be somebody else's."""
+        if self._epoch != epoch or not self._placed:
+            return False
+        if self._fence() != fence or not self._fence_holds(fence):
+            self._misplace()
+            return False
+        return True
+
     def _find_places(self, timeout_s: float) -> Batch | None:
         """Ask, seek, resume; with partitions that had no commit, a batch that commits where they start."""
         epoch, fence = self._epoch, self._fence()
@@ -231,10 +257,7 @@ class KafkaSource:
         try:
             placement = self._place(partitions)
         except KafkaError as error:
-            decision = decide(error)
-            if isinstance(decision, Stop):
-                raise decision from error
-            log.warning("cannot ask for positions, trying again", error=type(error).__name__)
+            _stop_or_warn(error, "cannot ask for positions, trying again")
             self._answering = False
             self._poll_client(timeout_s, 1)
             return None
@@ -248,7 +271,7 @@ class KafkaSource:
 
     def _place(self, partitions: Iterable[Partition]) -> Placement:
         reading = self._reading
-        self._topic_ids = self._current_topic_ids({p.topic for p in partitions})
+        self._topic_ids = current_topic_ids(self._consumer, {p.topic for p in partitions})
         placement = place(
             self._consumer,
             partitions,
@@ -260,20 +283,12 @@ class KafkaSource:
             timeout_s=ASK_TIMEOUT_S,
         )
         self._starts = {p: placement.offsets[p] for p in placement.fresh}
-        if reading.until is not None:
-            self._note_ends([p for p in partitions if p not in self._ends])
+        self._ends.note(self._consumer, partitions)  # of what was made since the start
+        self._ends.begin(placement.offsets)
         for partition, records in placement.skipped.items():
             log.warning("records were gone before they could be read", partition=f"{partition}", records=records)
             self._events.gap_skipped(partition, records)
         return placement
-
-    def _note_ends(self, partitions: list[Partition]) -> None:
-        asked = [TopicPartition(*p) for p in partitions]
-        ends = self._consumer.end_offsets(asked) if asked else {}
-        if isinstance(self._reading.until, datetime):
-            self._ends |= offsets_at(self._consumer, asked, self._reading.until, ends)
-        else:
-            self._ends |= {Partition(*p): end for p, end in ends.items()}
 
     def _go_to(self, placement: Placement) -> None:
         for partition, offset in placement.offsets.items():
@@ -288,14 +303,11 @@ class KafkaSource:
         offsets: dict[Partition, int] = {}
         for tp, consumed in polled.items():
             partition = Partition(*tp)
-            wanted = self._before_end(partition, consumed)
-            records.extend(map(record_of, wanted))
+            records.extend(map(record_of, self._ends.before(partition, consumed)))
             offsets[partition] = position = consumed[-1].offset + 1
             newest = max(r.timestamp for r in consumed)
             end = int(self._consumer.highwater(tp) or position)
             self._lags.read(partition, Lag(position, end, end, newest if newest > 0 else None))
-            if len(wanted) < len(consumed):  # what lies beyond the end is for another run
-                offsets[partition] = self._ends[partition]
         offsets |= self._lags.behind_markers(self._consumer)
         return self._hand_out(self._new_batch(tuple(records), offsets, epoch, fence))
 
@@ -307,41 +319,19 @@ class KafkaSource:
     def _new_batch(
         self, records: tuple[Record, ...], offsets: Mapping[Partition, int], epoch: int, fence: Any
     ) -> Batch:
-        return Batch(records, offsets, epoch, fence, self._topic_ids)
-
-    def _current_topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
-        """As of the newest metadata; empty for brokers that have none."""
-        cluster = self._consumer._cluster
-        return {topic: str(cluster.topic_id(topic) or "") for topic in topics}
-
-    def _before_end(self, partition: Partition, consumed: list[Any]) -> list[Any]:
-        end = self._ends.get(partition) if self._reading.until is not None else None
-        return consumed if end is None else [r for r in consumed if r.offset < end]
-
-    def _rebuild(self, error: CorruptRecordError) -> None:
-        """The consumer is spoiled: a fresh one, and with `on_corrupt: skip` a note of where the damage begins."""
-        found = damaged_at(error)
-        if self._reading.on_corrupt == "stop" or found is None:
-            raise Stop(f"{error}: the data is damaged; input.on_corrupt: skip goes on behind it") from error
-        log.error("a batch failed its checksum", partition=f"{found[0]}", offset=found[1])
-        self._damage[found[0]] = found[1]
-        self.close()
-        self._consumer = self._make_consumer()
-        self._subscribe()
-        self._misplace()
+        return Batch(records, self._ends.capped(offsets), epoch, fence, self._topic_ids)
 
     def _skip_damage(self) -> Batch | None:
-        """One record that stands for the damaged batch, once all before it has been read."""
-        partition, first = self._damage.popitem()
-        lag = self.lags().get(partition)
-        if lag is None or lag.position < first:
-            return None  # read on: it will fail again where it is
-        end = first_readable(prober(self._make_prober, partition), lag.position, lag.stable_end)
+        epoch, fence = self._epoch, self._fence()
+        marker = self._damage.skipped(self.lags())
+        self._answering = True
+        if marker is None or marker.damaged_to is None or not self._still_ours(epoch, fence):
+            return None
+        partition, end = Partition(marker.topic, marker.partition), marker.damaged_to
         self._consumer.seek(TopicPartition(*partition), end)
         self._lags.skip_to(partition, end)
-        self._events.corrupt_skipped(partition, end - lag.position)
-        marker = Record(*partition, lag.position, None, None, None, damaged_to=end)
-        return self._new_batch((marker,), {partition: end}, self._epoch, self._fence())
+        self._events.corrupt_skipped(partition, end - marker.offset)
+        return self._new_batch((marker,), {partition: end}, epoch, fence)
 
     def _probe(self) -> None:
         """With nothing coming, ask for the ends now and then, for the lag and for the watchdog."""
@@ -390,3 +380,10 @@ class KafkaSource:
 
 def _same(one: Any, other: Any) -> bool:
     return (one.generation_id, one.member_id) == (other.generation_id, other.member_id)
+
+
+def _stop_or_warn(error: KafkaError, doing: str) -> None:
+    decision = decide(error)
+    if isinstance(decision, Stop):
+        raise decision from error
+    log.warning(doing, error=type(error).__name__)
