@@ -6,6 +6,7 @@ PREFIX = "tagstream-"
 ERROR_STAGE = "tagstream-error-stage"
 ERROR_REASON = "tagstream-error-reason"
 ERROR_MESSAGE = "tagstream-error-message"
+ERROR_ATTEMPTS = "tagstream-error-attempts"  # how often it was tried: its replays and the first time
 ERROR_VERSION = "tagstream-error-version"
 ERROR_TIME = "tagstream-error-time"
 ERROR_VALUE_SIZE = "tagstream-error-value-size"  # with the next, where the value had to be left out

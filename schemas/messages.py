@@ -25,7 +25,8 @@ class TextMessage(BaseModel):
     text: str = Field(description="The text itself.")
     id: str | int | None = Field(default=None, description="Defaults to topic-partition-offset.")
     timestamp: str | int | float | None = Field(
-        default=None, description="When the text was written: RFC 3339, or seconds or milliseconds since 1970."
+        default=None,
+        description="When the text was written: RFC 3339, or seconds or milliseconds since 1970; else it is left out.",
     )
     language: str | None = Field(default=None, description="BCP 47 tag, if the sender knows it.")
     metadata: dict[str, Any] | None = Field(default=None, description="Passed through untouched.")
@@ -78,6 +79,9 @@ class TaggedMessage(_Contract):
     schema_version: Literal[1] = 1
     id: str
     source: SourceRef
+    timestamp: datetime | None = Field(
+        default=None, description="When the text was written, as its sender says; UTC where that names no offset."
+    )
     label: str | None = Field(description="Of the primary classifier; null if it gave none.")
     score: Score | None = Field(description="Of that label.")
     route: str = Field(description="The topic this result was sent to.")
@@ -105,4 +109,5 @@ class Reason(StrEnum):
     UNTOKENIZABLE = "untokenizable"
     INFERENCE_FAILED = "inference_failed"
     OUTPUT_TOO_LARGE = "output_too_large"
+    OUTPUT_REFUSED = "output_refused"
     CORRUPT_BATCH = "corrupt_batch"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
-from worker.errors import DeliveryFailed, DeliveryRefused, Stop, TooLarge
+from worker.errors import DeliveryFailed, DeliveryRefused, RecordRefused, Stop
 from worker.types import Batch, Outcome, Output, Partition, Record
 
 # lost: nothing appears. unanswered: all appears, yet the caller hears of a failure. refused: the group has moved on.
@@ -118,6 +118,7 @@ class MemorySource:
 class MemoryDelivery:
     """Commits to the log, with faults at chosen calls of `deliver` (from 0), and a limit to a value's size.
 
+    Topics in `keyed` take no record without a key, as compacted ones do; with `naming` it says which records these are.
     `before` is called ahead of each delivery with its number: a test hurts the source there, at a known moment.
     """
 
@@ -127,6 +128,8 @@ class MemoryDelivery:
         *,
         faults: Mapping[int, Fault] | None = None,
         max_bytes: Mapping[str, int] | None = None,
+        keyed: Collection[str] = (),
+        naming: bool = False,
         before: Callable[[int], None] = lambda number: None,
     ) -> None:
         self.log = log
@@ -135,6 +138,8 @@ class MemoryDelivery:
         self.closed = False
         self._faults = dict(faults or {})
         self._max_bytes = dict(max_bytes or {})
+        self._keyed = keyed
+        self._naming = naming
         self._before = before
         self._ready = False
 
@@ -163,7 +168,13 @@ class MemoryDelivery:
         if outcome.batch.fence != self.log.generation:
             raise DeliveryRefused("another generation")
         if any(len(o.value or b"") > self._max_bytes.get(o.topic, 1 << 30) for o in outputs):
-            raise TooLarge("a value is larger than its topic takes")
+            raise RecordRefused("a value is larger than its topic takes", "output_too_large")
+        keyless = {
+            i for i, sent in enumerate(outcome.outputs) for o in sent if o.key is None and o.topic in self._keyed
+        }
+        if keyless:
+            named = frozenset(keyless if self._naming else ())
+            raise RecordRefused("a topic takes no record without a key", "output_refused", named)
 
     def recover(self) -> None:
         self.recoveries += 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -14,8 +14,19 @@ from hypothesis import strategies as st
 
 from schemas import Reason, TaggedMessage, headers
 from worker import __version__
-from worker.errors import Stop
-from worker.results import MAX_DETAIL, ResultForm, Tags, dead_letter, passed, result, too_large, without_value
+from worker.errors import Refusal, Stop
+from worker.results import (
+    MAX_DETAIL,
+    ResultForm,
+    Tags,
+    cause,
+    dead_letter,
+    passed,
+    refused_dead_letter,
+    refused_result,
+    result,
+    without_value,
+)
 from worker.types import DeadLetter, Header, Message, Origin, Output, Record
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
@@ -24,7 +35,10 @@ THEN_MS = 1_500_000_000_123
 TAGGED = ResultForm("tagged", "source", False, "source", "dead", "out")
 ORIGINAL = replace(TAGGED, format="original")
 RECORD = Record("in", 4, 17, THEN_MS, b"key", b'{"text": "good"}', (Header("traceparent", b"00-ab-cd-01"),))
-MESSAGE = Message("id-1", Origin("in", 4, 17, THEN_MS), "good", language="en", metadata={"a": [1, None]})
+WRITTEN = datetime(2016, 5, 4, 3, 2, 1, tzinfo=timezone(timedelta(hours=2)))
+MESSAGE = Message(
+    "id-1", Origin("in", 4, 17, THEN_MS), "good", language="en", metadata={"a": [1, None]}, timestamp=WRITTEN
+)
 CLASSIFICATION = {
     "classifier": "default",
     "kind": "single",
@@ -66,6 +80,7 @@ def test_a_tagged_result_is_the_contract() -> None:
     assert found.clusters[0].model_dump() == CLUSTER
     assert found.text_facts.model_dump() == FACTS
     assert (found.processed_at, found.metadata, found.text) == (NOW, {"a": [1, None]}, None)
+    assert found.timestamp == WRITTEN
     assert json.loads(output.value or b"") == json.loads(found.model_dump_json())
 
 
@@ -178,6 +193,7 @@ def test_a_dead_letter_says_what_and_where() -> None:
         headers.ERROR_STAGE: "decode",
         headers.ERROR_REASON: "invalid_json",
         headers.ERROR_MESSAGE: "the value is not JSON",
+        headers.ERROR_ATTEMPTS: "3",
         headers.ERROR_VERSION: __version__,
         headers.ERROR_TIME: NOW.isoformat(),
         headers.SOURCE_TOPIC: "in",
@@ -194,7 +210,7 @@ def test_a_second_failure_replaces_the_first() -> None:
     again = Record("again", 0, 2, NOW_MS, first.key, first.value, tuple(Header(*pair) for pair in first.headers))
     letter = replace(LETTER, replays=3, origin=Origin("in", 4, 17, THEN_MS))
     second = dead_letter("dead", again, letter, NOW)
-    assert _texts(second) == {**_texts(first), headers.REPLAYS: "3"}
+    assert _texts(second) == {**_texts(first), headers.REPLAYS: "3", headers.ERROR_ATTEMPTS: "4"}
 
 
 @pytest.mark.parametrize(("key", "value"), [(b"key", None), (None, b"")])
@@ -218,37 +234,44 @@ def test_a_long_message_is_cut() -> None:
     assert len(_texts(output)[headers.ERROR_MESSAGE]) == MAX_DETAIL
 
 
-def test_too_large_a_result_is_a_dead_letter() -> None:
-    """The original goes to the dead letters, with the reason and what to do."""
-    (output,) = too_large("dead", RECORD, (result(TAGGED, RECORD, MESSAGE, TAGS, NOW),), None, NOW)
-    found = _texts(output)
+@pytest.mark.parametrize("refusal", get_args(Refusal))
+def test_a_refused_result_is_a_dead_letter(refusal: Refusal) -> None:
+    """The original goes to the dead letters, with the reason and what to do, in a line that is not cut."""
+    letter = refused_result(RECORD, None, refusal)
+    output = dead_letter("dead", RECORD, letter, NOW)
     assert (output.topic, output.value) == ("dead", RECORD.value)
-    assert (found[headers.ERROR_STAGE], found[headers.ERROR_REASON]) == ("deliver", "output_too_large")
-    assert found[headers.ERROR_MESSAGE].endswith("raise max.message.bytes")
+    assert cause(output) == ("deliver", refusal)
+    assert refusal in set(Reason)
+    assert letter.detail == _texts(output)[headers.ERROR_MESSAGE]
+    assert {"output_too_large": "max.message.bytes", "output_refused": "needs a key"}[refusal] in letter.detail
 
 
 def test_too_large_a_dead_letter_loses_its_value() -> None:
     """Coordinates and reason stay, with size and hash of the value; what may be large goes."""
     large = (Header("large", b"h" * 5000), Header("n" * 5000, None))
     record = replace(RECORD, value=b"v" * 5000, key=b"k" * 5000, headers=large)
-    (output,) = too_large("dead", record, (dead_letter("dead", record, LETTER, NOW),), None, NOW)
+    output = refused_dead_letter(dead_letter("dead", record, LETTER, NOW), "output_too_large")
     found = _texts(output)
     assert (output.value, output.key, output.topic, output.partition) == (b"", None, "dead", 4)
     assert found[headers.ERROR_VALUE_SIZE] == "5000"
     assert found[headers.ERROR_VALUE_SHA256] == hashlib.sha256(b"v" * 5000).hexdigest()
     assert (found[headers.SOURCE_OFFSET], found[headers.ERROR_REASON]) == ("17", "invalid_json")
     assert sum(len(name) + len(value) for name, value in output.headers) < 2000
+    assert cause(output) == ("decode", "invalid_json")
     with pytest.raises(Stop, match=r"'dead'.*max\.message\.bytes"):
-        too_large("dead", record, (output,), None, NOW)  # nothing less can be sent
+        refused_dead_letter(output, "output_too_large")  # nothing less can be sent
+
+
+def test_a_dead_letter_that_its_topic_never_takes_stops() -> None:
+    """A compacted topic would refuse it without its value too: the line says what to set."""
+    with pytest.raises(Stop, match=r"'dead'.*cleanup\.policy to delete"):
+        refused_dead_letter(dead_letter("dead", RECORD, LETTER, NOW), "output_refused")
 
 
 def test_a_passed_record_is_as_it_came() -> None:
     """A tombstone for compacted outputs keeps key, headers, timestamp and its null."""
     output = passed(TAGGED, replace(RECORD, value=None), NOW)
     assert output == Output("out", None, b"key", (("traceparent", b"00-ab-cd-01"),), 4, THEN_MS)
-    assert (
-        passed(TAGGED, replace(RECORD, key=None, value=None), NOW).value == b""
-    )  # a record that is nothing is refused
 
 
 RECORDS = st.builds(
@@ -268,7 +291,7 @@ ANY_TEXT = st.text(st.sampled_from("a\n\x00\ud800€"), max_size=20)
 def test_any_record_can_be_a_dead_letter(record: Record, detail: str) -> None:
     """Whatever the bytes, a dead letter can be made of them, and one without its value, and be sent."""
     output = dead_letter("dead", record, replace(LETTER, detail=detail), NOW)
-    for sent in (output, without_value(output), passed(TAGGED, record, NOW)):
+    for sent in (output, without_value(output)):
         assert all(isinstance(value, bytes) for _, value in sent.headers)
         assert sent.key is not None or sent.value is not None
     assert output.value == record.value or (record.value is None and output.value == b"")
@@ -286,12 +309,11 @@ def test_any_message_can_be_a_result(record: Record, identity: str, text: str, l
     assert (found.id, found.text, found.label) == (identity, text, label)
 
 
-def test_a_replay_that_is_too_large_keeps_its_origin_and_count() -> None:
+def test_a_replay_that_is_refused_keeps_its_origin_and_count() -> None:
     """Else it would come back for ever, as a new record of the replay topic."""
     origin = Origin("first", 5, 77, 1)
     message = replace(MESSAGE, origin=origin, replays=2)
-    (output,) = too_large("dead", RECORD, (result(TAGGED, RECORD, message, TAGS, NOW),), message, NOW)
-    sent = dict(output.headers)
+    sent = dict(dead_letter("dead", RECORD, refused_result(RECORD, message, "output_too_large"), NOW).headers)
     assert sent[headers.SOURCE_TOPIC] == b"first"
     assert sent[headers.SOURCE_OFFSET] == b"77"
     assert sent[headers.REPLAYS] == b"2"

@@ -220,11 +220,32 @@ def test_a_rejected_record_is_counted_as_what_it_became() -> None:
     batch = _batch("one", b"{broken", "two")
     (inferred,) = stand.inferred(batch)
     outcome = stand.tagging.route(inferred)
-    rejected = stand.tagging.reject(batch.records[2], outcome.outputs[2])
+    rejected = stand.tagging.reject(batch.records[2], outcome.outputs[2], "output_too_large")
     assert _reason(rejected) == "output_too_large"
     stand.tagging.delivered(inferred, [Outcome(batch, (*outcome.outputs[:2], rejected))])
     assert sums_by(stand.metrics.results, "route") == {"out": 1}
     assert sums_by(stand.metrics.dead_letters, "reason") == {"invalid_json": 1, "output_too_large": 1}
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(values=st.lists(st.sampled_from([b"{broken", None, "a", "b c", "bad", "d"]), max_size=12), data=st.data())
+def test_the_head_of_a_batch_counts_as_a_batch_of_its_own(
+    values: list[bytes | str | None], data: st.DataObject
+) -> None:
+    """Where only the first records got through, the counters and the learner are as if there had been no others."""
+    count = data.draw(st.integers(0, len(values)))
+    part, whole = Stand(FakeEngine(fail_on="bad")), Stand(FakeEngine(fail_on="bad"))
+    (inferred,) = part.inferred(_batch(*values))
+    part.tagging.delivered(inferred, [part.tagging.route(inferred).cut(count)[0]])
+    whole.walk(_batch(*values[:count]))
+    for name in ("processed", "results", "failed", "dead_letters", "dropped", "predictions", "tokens", "clustered"):
+        assert _samples(getattr(part.metrics, name)) == _samples(getattr(whole.metrics, name)), name
+    assert part.clusters.learned == whole.clusters.learned
+
+
+def _samples(metric: Any) -> dict[tuple[str, ...], float]:
+    (family,) = metric.collect()
+    return {(s.name, *s.labels.values()): s.value for s in family.samples if not s.name.endswith("_created")}
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

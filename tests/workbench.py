@@ -39,6 +39,18 @@ class Watched(Tagging):
         return super().infer(prepared)
 
 
+class Peak(InFlight):
+    """Remembers the most tokens that were ever in flight."""
+
+    def __init__(self, *, max_tokens: int) -> None:
+        super().__init__(max_tokens=max_tokens)
+        self.most_tokens = 0
+
+    def add(self, *, tokens: int = 0, **more: int) -> None:
+        super().add(tokens=tokens, **more)
+        self.most_tokens = max(self.most_tokens, self.load.tokens)
+
+
 class Bench:
     """A pipeline over a log, with everything that a test may want to look at."""
 
@@ -57,7 +69,7 @@ class Bench:
         self.source = MemorySource(log, bounded=bounded)
         self.delivery = delivery or MemoryDelivery(log)
         self.metrics = Metrics(CollectorRegistry())
-        self.in_flight = InFlight()
+        self.in_flight = Peak(max_tokens=slots * max_tokens)
         rules = Rules(Policy("out", routes={"a": "a-topic"}), 0.5, FORM, max_tokens)
         self.stages = Watched(
             decode=Decoder(max_bytes=100_000),

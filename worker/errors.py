@@ -5,7 +5,7 @@ TagstreamError
 ├── Skip                     this record: a dead letter, the rest of the batch goes on
 ├── DeliveryFailed           try again: fresh producer, rewind to the committed offsets
 │   ├── DeliveryRefused      the group has moved on: as above, but only after the membership changed
-│   └── TooLarge             a record of this outcome is more than its topic takes: cut it in two
+│   └── RecordRefused        a topic does not take a record of this outcome: cut it in two
 └── Stop                     nothing we can do: exit 1, one line that says what and what to do
     ├── Unreachable          no broker answers: a command ends, a worker that starts waits
     └── Stalled              no progress within a deadline: exit 1, the supervisor starts us again
@@ -13,7 +13,9 @@ TagstreamError
 
 from typing import Literal
 
-AbortReason = Literal["fenced", "refused", "timed_out", "too_large", "revoked", "other"]
+# What a topic has against a record; also the reason of the dead letter that the record becomes.
+Refusal = Literal["output_too_large", "output_refused"]
+AbortReason = Literal["fenced", "refused", "timed_out", "output_too_large", "output_refused", "revoked", "other"]
 
 
 class TagstreamError(Exception):
@@ -49,10 +51,16 @@ class DeliveryRefused(DeliveryFailed):
     reason = "refused"
 
 
-class TooLarge(DeliveryFailed):
-    """At least one record of the outcome is larger than its topic or the broker takes."""
+class RecordRefused(DeliveryFailed):
+    """A topic does not take at least one record of the outcome, however often it is sent.
 
-    reason = "too_large"
+    `refusal` says why; `records` are those of which it is known, by their place in the outcome.
+    """
+
+    def __init__(self, detail: str, refusal: Refusal, records: frozenset[int] = frozenset()) -> None:
+        super().__init__(detail, refusal)
+        self.refusal = refusal
+        self.records = records
 
 
 class Stop(TagstreamError):

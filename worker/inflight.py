@@ -17,16 +17,27 @@ class Load:
 
 
 class InFlight:
-    """A counter of batches that have been handed out and are neither delivered nor dropped. Any thread."""
+    """A counter of batches that have been handed out and are neither delivered nor dropped. Any thread.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    `max_tokens` bounds the tokens for whoever asks with `wait_for_room`; None is no bound.
+    """
+
+    def __init__(self, *, max_tokens: int | None = None) -> None:
+        self._max_tokens = max_tokens
+        self._changed = threading.Condition()
         self._load = Load()
 
     def add(self, *, batches: int = 0, records: int = 0, size: int = 0, tokens: int = 0) -> None:
-        with self._lock:
+        with self._changed:
             now = self._load
             self._load = Load(now.batches + batches, now.records + records, now.bytes + size, now.tokens + tokens)
+            if tokens < 0:
+                self._changed.notify_all()
+
+    def wait_for_room(self, tokens: int, timeout_s: float) -> bool:
+        """Whether so many more tokens fit, at the latest after that time. More than the bound fit alone."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._fits(tokens), timeout_s)
 
     @property
     def load(self) -> Load:
@@ -35,3 +46,7 @@ class InFlight:
     @property
     def empty(self) -> bool:
         return self._load.batches == 0
+
+    def _fits(self, tokens: int) -> bool:
+        held = self._load.tokens
+        return self._max_tokens is None or held == 0 or held + tokens <= self._max_tokens

@@ -13,17 +13,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
-from worker.errors import AbortReason, DeliveryFailed, DeliveryRefused, TooLarge
+from worker.errors import AbortReason, DeliveryFailed, DeliveryRefused, RecordRefused, Refusal
 from worker.inflight import InFlight
 from worker.metrics import Stage
 from worker.sizing import BatchSizer
 from worker.types import Assignments, Batch, Delivery, Outcome, Output, Partition, Predictions, Prepared, Record, Source
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 POLL_S = 0.1  # bounds how late a stop or a failure of another thread is seen
 KEEP_ALIVE_S = 0.1
@@ -51,11 +53,11 @@ class Stages(Protocol):
     def route(self, inferred: Inferred) -> Outcome:
         """The outputs of each record."""
 
-    def reject(self, record: Record, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
-        """What to send instead of outputs that are larger than their topic takes."""
+    def reject(self, record: Record, outputs: tuple[Output, ...], refusal: Refusal) -> tuple[Output, ...]:
+        """What to send instead of outputs that their topic does not take. Raises `Stop` where there is nothing."""
 
     def delivered(self, inferred: Inferred, outcomes: list[Outcome]) -> None:
-        """The batch is through, by these transactions: count it, learn from it."""
+        """The batch, or as many of its first records as these outcomes hold, is through: count it, learn from it."""
 
 
 class Observer(Protocol):
@@ -88,7 +90,7 @@ class Pipeline:
         self._slots = threading.BoundedSemaphore(slots)
         self._lock = threading.Lock()
         self._unslotted = 0  # parts in flight that share the slot of their batch
-        # The slots bound what is in the queues; as many places and one for the end, so that a put never blocks.
+        # The slots bound the batches in the queues; as many places and one for the end, so that only parts ever wait.
         self._to_prepare: queue.Queue[Batch | None] = queue.Queue(slots + 1)
         self._to_infer: queue.Queue[Prepared | None] = queue.Queue(slots + 1)
         self._to_deliver: queue.Queue[Inferred | None] = queue.Queue(slots + 1)
@@ -187,12 +189,20 @@ class Pipeline:
                 continue
             with self._timed("prepare"):
                 parts = self._stages.prepare(batch)
-            self._in_flight.add(batches=len(parts) - 1, tokens=sum(map(_tokens, parts)))
+            self._in_flight.add(batches=len(parts) - 1)
             with self._lock:  # waiting for a slot each would deadlock: batches behind this one may hold them all
                 self._unslotted += len(parts) - 1
             for part in parts:
-                self._to_infer.put(part)
-        self._to_infer.put(None)
+                self._hand_on(part)
+        self._put(self._to_infer, None)
+
+    def _hand_on(self, part: Prepared) -> None:
+        """Once there is room for its tokens. All that takes up room is ahead of it, so the wait ends."""
+        tokens = _tokens(part)
+        while not (self._in_flight.wait_for_room(tokens, POLL_S) or self._stale(part.batch)):
+            self._raise_failure()
+        self._in_flight.add(tokens=tokens)
+        self._put(self._to_infer, part)
 
     # The infer thread.
 
@@ -205,8 +215,8 @@ class Pipeline:
             with self._timed("infer"):
                 inferred = self._stages.infer(prepared)
             self._sizer.observe(len(prepared.batch.records), time.monotonic() - began)
-            self._to_deliver.put(inferred)
-        self._to_deliver.put(None)
+            self._put(self._to_deliver, inferred)
+        self._put(self._to_deliver, None)
 
     # The deliver thread.
 
@@ -217,42 +227,68 @@ class Pipeline:
             if not self._stale(batch):
                 with self._timed("route"):
                     outcome = self._stages.route(inferred)
-                with self._timed("deliver"):
-                    delivered = self._try_to_deliver(outcome)
-                if delivered:
-                    self.committed.update(batch.offsets)
-                    self._stages.delivered(inferred, delivered)
+                self._deliver_and_count(inferred, outcome)
             self._done(batch, _tokens(inferred.prepared))
 
-    def _try_to_deliver(self, outcome: Outcome) -> list[Outcome]:
-        """What got through: the outcome, its parts and rejections in its place, or nothing."""
+    def _deliver_and_count(self, inferred: Inferred, outcome: Outcome) -> None:
+        """What got through counts, also where the rest failed or stops the worker."""
+        through: list[Outcome] = []
         try:
-            return self._deliver_or_cut(outcome)
+            with self._timed("deliver"):
+                self._try_to_deliver(outcome, through)
+        finally:
+            if through:
+                self._stages.delivered(inferred, through)
+
+    def _try_to_deliver(self, outcome: Outcome, through: list[Outcome]) -> None:
+        try:
+            self._deliver_or_cut(outcome, through)
         except DeliveryFailed as failure:
             log.warning("delivery failed, starting again at the committed offsets", reason=str(failure))
             self._observer.count_abort(failure.reason)
             self._source.suspend()
             self._delivery.recover()
             self._source.rewind(refused=outcome.batch if isinstance(failure, DeliveryRefused) else None)
-            return []
 
-    def _deliver_or_cut(self, outcome: Outcome) -> list[Outcome]:
-        """Deliver; where a record is too large, halve until it stands alone, and send its rejection instead."""
+    def _deliver_or_cut(self, outcome: Outcome, through: list[Outcome]) -> None:
+        """Deliver; where a record is refused, halve until it is known or stands alone, and send its rejection instead.
+
+        `through` gets what was committed, in order: the outcome, or its parts and rejections in its place.
+        """
         try:
             self._delivery.deliver(outcome)
-            return [outcome]
-        except TooLarge:
-            self._observer.count_abort("too_large")
+        except RecordRefused as refused:
+            self._observer.count_abort(refused.reason)
             self._delivery.recover()
+            for part in self._smaller(outcome, refused):
+                self._deliver_or_cut(part, through)
+        else:
+            through.append(outcome)
+            self.committed.update(outcome.batch.offsets)
+            self.busy_since["deliver"] = time.monotonic()  # the deadline is for what does not move
+
+    def _smaller(self, outcome: Outcome, refused: RecordRefused) -> tuple[Outcome, ...]:
         if self._stale(outcome.batch):
             raise DeliveryFailed("the partitions were revoked", "revoked")
-        if len(outcome.outputs) == 1:
-            rejected = self._stages.reject(outcome.batch.records[0], outcome.outputs[0])
-            return self._deliver_or_cut(Outcome(outcome.batch, (rejected,)))
-        halves = outcome.cut(len(outcome.outputs) // 2)
-        return [part for half in halves for part in self._deliver_or_cut(half)]
+        alone = len(outcome.outputs) == 1
+        known = refused.records or ({0} if alone else set())
+        outputs = tuple(
+            self._stages.reject(record, sent, refused.refusal) if i in known else sent
+            for i, (record, sent) in enumerate(zip(outcome.batch.records, outcome.outputs, strict=True))
+        )
+        rest = Outcome(outcome.batch, outputs)
+        return (rest,) if alone else rest.cut(len(outputs) // 2)
 
     # All threads.
+
+    def _put(self, to: queue.Queue[T | None], item: T | None) -> None:
+        """Waits for a place, unless nobody works there any more: then it raises what ended the work."""
+        while True:
+            try:
+                to.put(item, timeout=POLL_S)
+                return
+            except queue.Full:
+                self._raise_failure()
 
     def _stale(self, batch: Batch) -> bool:
         return batch.epoch != self._source.epoch

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from schemas import Reason, headers
 from schemas.messages import SCHEMA_VERSION
 from worker import __version__
-from worker.errors import Stop
+from worker.errors import Refusal, Stop
 from worker.types import DeadLetter, Header, Message, Origin, Output, Record
 
 MAX_DETAIL = 300  # characters of an error message; enough for one line
@@ -67,11 +67,10 @@ def result(form: ResultForm, record: Record, message: Message, tags: Tags, now: 
 
 
 def passed(form: ResultForm, record: Record, now: datetime) -> Output:
-    """The record as it came, on the default topic: a tombstone that compacted outputs need."""
-    empty = record.key is None and record.value is None  # Kafka's clients refuse a record that is nothing at all
+    """The record as it came, on the default topic: a tombstone that compacted outputs need. It has a key."""
     return Output(
         topic=form.default_topic,
-        value=b"" if empty else record.value,
+        value=record.value,
         key=record.key,
         headers=_carried(record.headers),
         partition=None if form.partition == "key" and record.key is not None else record.partition,
@@ -86,6 +85,7 @@ def dead_letter(topic: str, record: Record, letter: DeadLetter, now: datetime) -
         (headers.ERROR_STAGE, letter.stage),
         (headers.ERROR_REASON, letter.reason),
         (headers.ERROR_MESSAGE, letter.detail[:MAX_DETAIL]),
+        (headers.ERROR_ATTEMPTS, str(letter.replays + 1)),
         (headers.ERROR_VERSION, __version__),
         (headers.ERROR_TIME, now.isoformat()),
         (headers.SOURCE_TOPIC, origin.topic),
@@ -117,25 +117,33 @@ def without_value(output: Output) -> Output:
     return replace(output, value=b"", key=None, headers=(*ours, *_encoded(facts)))
 
 
-def too_large(
-    topic: str, record: Record, outputs: tuple[Output, ...], message: Message | None, now: datetime
-) -> tuple[Output, ...]:
-    """What to send instead of outputs that their topics do not take: a dead letter, then one without its value.
+def refused_result(record: Record, message: Message | None, refusal: Refusal) -> DeadLetter:
+    """What a record becomes whose result a topic does not take."""
+    size = len(record.value or b"")
+    details = {
+        "output_too_large": f"the result for {size} bytes is larger than its topic takes: raise max.message.bytes",
+        "output_refused": "its topic does not take the result: a compacted one needs a key, others bound the timestamp",
+    }
+    replays, origin = (message.replays, message.origin) if message else (0, None)
+    return DeadLetter("deliver", Reason(refusal), details[refusal], replays, origin)
 
-    Raises `Stop` where there is nothing less to send.
-    """
-    if outputs and outputs[0].topic == topic:
-        if any(name == headers.ERROR_VALUE_SIZE for name, _ in outputs[0].headers):
-            raise Stop(f"topic {topic!r} takes not even a dead letter without its value: raise its max.message.bytes")
-        return (without_value(outputs[0]),)
-    letter = DeadLetter(
-        "deliver",
-        Reason.OUTPUT_TOO_LARGE,
-        f"the result for {len(record.value or b'')} bytes is larger than its topic takes: raise max.message.bytes",
-        message.replays if message else 0,
-        message.origin if message else None,
-    )
-    return (dead_letter(topic, record, letter, now),)
+
+def refused_dead_letter(output: Output, refusal: Refusal) -> Output:
+    """The dead letter without its value, where that was too much. Raises `Stop` where there is nothing less to send."""
+    if refusal == "output_refused":
+        raise Stop(
+            f"topic {output.topic!r} does not take a dead letter: set its cleanup.policy to delete, as a compacted one"
+            " takes no record without a key, and see that the clocks agree"
+        )
+    if any(name == headers.ERROR_VALUE_SIZE for name, _ in output.headers):
+        raise Stop(f"topic {output.topic!r} takes not even a dead letter without its value: raise max.message.bytes")
+    return without_value(output)
+
+
+def cause(output: Output) -> tuple[str, str]:
+    """Stage and reason of a dead letter."""
+    found = dict(output.headers)
+    return found[headers.ERROR_STAGE].decode(), found[headers.ERROR_REASON].decode()
 
 
 def _tagged_message(form: ResultForm, message: Message, tags: Tags, now: datetime) -> Fields:
@@ -143,6 +151,7 @@ def _tagged_message(form: ResultForm, message: Message, tags: Tags, now: datetim
         "schema_version": SCHEMA_VERSION,
         "id": message.id,
         "source": _source_ref(message.origin),
+        "timestamp": message.timestamp,
         "label": tags.label,
         "score": tags.score,
         "route": tags.route,

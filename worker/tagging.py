@@ -15,10 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Reason
+from worker.cutting import cut_to_tokens, head
+from worker.errors import Refusal
 from worker.metrics import BatchCounts, Metrics, latencies_s
 from worker.pipeline import Inferred
 from worker.policy.routes import Decision, Policy, decide_batch
-from worker.results import Fields, ResultForm, Tags, dead_letter, passed, result, too_large
+from worker.results import (
+    Fields,
+    ResultForm,
+    Tags,
+    cause,
+    dead_letter,
+    passed,
+    refused_dead_letter,
+    refused_result,
+    result,
+)
 from worker.types import (
     Assignments,
     Batch,
@@ -62,7 +74,7 @@ class Tagging:
         self._metrics.count_consumed(Counter(record.topic for record in batch.records))
         decoded = tuple(_damage(record) or self._decode(record) for record in batch.records)
         tokenized = self._engine.tokenize([d.text for d in decoded if isinstance(d, Message)])
-        return _cut_to_tokens(Prepared(batch, decoded, tokenized), self._rules.max_batch_tokens)
+        return cut_to_tokens(Prepared(batch, decoded, tokenized), self._rules.max_batch_tokens)
 
     def infer(self, prepared: Prepared) -> Inferred:
         predictions = self._engine.infer(prepared.tokenized)
@@ -78,12 +90,16 @@ class Tagging:
         )
         return Outcome(prepared.batch, outputs)
 
-    def reject(self, record: Record, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+    def reject(self, record: Record, outputs: tuple[Output, ...], refusal: Refusal) -> tuple[Output, ...]:
+        topic = self._rules.form.dead_letter_topic
+        if outputs and outputs[0].topic == topic:
+            return (refused_dead_letter(outputs[0], refusal),)
         decoded = self._decode(record)
         message = decoded if isinstance(decoded, Message) else None
-        return too_large(self._rules.form.dead_letter_topic, record, outputs, message, datetime.now(UTC))
+        return (dead_letter(topic, record, refused_result(record, message, refusal), datetime.now(UTC)),)
 
     def delivered(self, inferred: Inferred, outcomes: list[Outcome]) -> None:
+        inferred = head(inferred, sum(len(outcome.outputs) for outcome in outcomes))
         prepared, predictions = inferred.prepared, inferred.predictions
         lengths = prepared.tokenized.lengths
         counts = _count(inferred, outcomes, self._rules)
@@ -192,63 +208,18 @@ def _facts(messages: Sequence[Message], tokenized: Tokenized) -> list[Fields]:
     ]
 
 
-def _cut_to_tokens(prepared: Prepared, most: int) -> list[Prepared]:
-    """Parts of at most so many tokens each, or of one record that has more."""
-    lengths = iter(prepared.tokenized.lengths.tolist())
-    of_record = [next(lengths) if isinstance(d, Message) else 0 for d in prepared.decoded]
-    if sum(of_record) <= most:
-        return [prepared]
-    parts, tokens, begin = [], 0, 0
-    for index, length in enumerate(of_record):
-        if tokens + length > most and index > begin:
-            parts.append((begin, index))
-            tokens, begin = 0, index
-        tokens += length
-    parts.append((begin, len(of_record)))
-    return list(_slices(prepared, parts))
-
-
-def _slices(prepared: Prepared, spans: Sequence[tuple[int, int]]) -> list[Prepared]:
-    slices, rest, message = [], prepared.batch, 0
-    for begin, end in spans:
-        batch, rest = rest.cut(end - begin) if end < len(prepared.decoded) else (rest, rest)
-        decoded = prepared.decoded[begin:end]
-        texts = sum(isinstance(d, Message) for d in decoded)
-        slices.append(Prepared(batch, decoded, _slice(prepared.tokenized, message, message + texts)))
-        message += texts
-    return slices
-
-
-def _slice(tokenized: Tokenized, begin: int, end: int) -> Tokenized:
-    return Tokenized(
-        ids=tokenized.ids[begin:end],
-        lengths=tokenized.lengths[begin:end],
-        windows=tokenized.windows[begin:end],
-        truncated=tokenized.truncated[begin:end],
-        errors={i - begin: why for i, why in tokenized.errors.items() if begin <= i < end},
-    )
-
-
 def _count(inferred: Inferred, outcomes: Sequence[Outcome], rules: Rules) -> BatchCounts:
     prepared, predictions = inferred.prepared, inferred.predictions
     kept = _kept(prepared, predictions)
-    failed: Counter[tuple[str, str]] = Counter()
-    dropped: Counter[str] = Counter()
-    for decoded in prepared.decoded:
-        if isinstance(decoded, DeadLetter):
-            failed[decoded.stage, str(decoded.reason)] += 1
-        elif isinstance(decoded, Dropped):
-            dropped[decoded.reason] += 1
-    failed["prepare", Reason.UNTOKENIZABLE.value] += len(prepared.tokenized.errors)
-    failed["infer", Reason.INFERENCE_FAILED.value] += len(predictions.failed)
-    routes = Counter(output.topic for outcome in outcomes for outputs in outcome.outputs for output in outputs)
-    dead = routes.pop(rules.form.dead_letter_topic, 0)
-    failed["deliver", Reason.OUTPUT_TOO_LARGE.value] += max(0, dead - failed.total())
+    sent = [output for outcome in outcomes for outputs in outcome.outputs for output in outputs]
+    dead = [output for output in sent if output.topic == rules.form.dead_letter_topic]
+    routes = Counter(output.topic for output in sent)
+    del routes[rules.form.dead_letter_topic]
     return BatchCounts(
         processed=len(prepared.batch.records),
         results=routes,
-        failed=+failed,
-        dropped=dropped,
+        failed=Counter(map(cause, dead)),
+        dropped=Counter(decoded.reason for decoded in prepared.decoded if isinstance(decoded, Dropped)),
         predictions=_predictions(predictions, kept, rules.multi_threshold),
         tokens=int(prepared.tokenized.lengths.sum()),
         truncated=int(np.count_nonzero(prepared.tokenized.truncated)),

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from worker.errors import DeliveryRefused, TooLarge
+from worker.errors import DeliveryRefused, RecordRefused
 from worker.types import Batch, Delivery, Outcome, Output, Partition, Source
 
 TOO_LONG = 3_000_000
@@ -168,12 +168,12 @@ class DeliveryContract:
         assert world.committed()[0] == 1
 
     def test_one_record_too_large_fails_the_whole_outcome(self, world: World) -> None:
-        """`TooLarge`, and no offset is committed; where the delivery is atomic its neighbours do not appear either."""
+        """`RecordRefused`, and no offset is committed; an atomic delivery shows nothing of its neighbours either."""
         world.write([b"a", b"b"])
         source, delivery = world.source(), world.delivery()
         batch = take(source, 2)[-1]
         outputs = ((world.output(b"small"),), (world.output(b"x" * TOO_LONG),))
-        with pytest.raises(TooLarge):
+        with pytest.raises(RecordRefused):
             delivery.deliver(Outcome(batch, outputs[-len(batch.records) :]))
         assert world.committed()[0] in (None, 0)
         if world.atomic:
@@ -184,7 +184,7 @@ class DeliveryContract:
         world.write([b"a", b"b"])
         source, delivery = world.source(), world.delivery()
         batches = take(source, 2)
-        with pytest.raises(TooLarge):
+        with pytest.raises(RecordRefused):
             delivery.deliver(Outcome(batches[-1], ((world.output(b"x" * TOO_LONG),),) * len(batches[-1].records)))
         delivery.recover()
         for batch in batches:

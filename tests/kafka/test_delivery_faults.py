@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 from collections.abc import Callable, Iterator
@@ -9,14 +10,15 @@ from functools import partial
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, errors
 from kafka.admin import NewTopic
 from kafka.errors import KafkaTimeoutError
+from kafka.future import Future
 
 from tests.kafka import parts
 from tests.kafka.broker import KafkaServer, free_port
 from tests.kafka.conftest import TopicFactory, require_kafka
-from worker.errors import DeliveryFailed, DeliveryRefused, Stop, TooLarge
+from worker.errors import DeliveryFailed, DeliveryRefused, RecordRefused, Stop
 from worker.kafka import delivery as delivery_module
 from worker.kafka.client import discard, make_producer
 from worker.kafka.delivery import TransactionalDelivery, pause_s
@@ -247,8 +249,9 @@ def test_a_record_that_its_topic_does_not_take_is_too_large(
     ):
         parts.produce(kafka, source, [b"a"])
         batch = parts.polled(reading, 1)[-1]
-        with pytest.raises(TooLarge):
+        with pytest.raises(RecordRefused) as refused:
             delivery.deliver(Outcome(batch, ((Output(out, b"x" * 6000),),)))
+        assert (refused.value.refusal, refused.value.records) == ("output_too_large", {0})
         delivery.recover()
         delivery.deliver(Outcome(batch, ((Output(out, b"y" * 300),) * 100,)))
     assert len(parts.values(kafka, out)) == 100
@@ -270,10 +273,10 @@ def test_a_dead_letter_keeps_what_its_topic_takes(kafka: str, topic_factory: Top
 
 
 @pytest.mark.parametrize("configs", [{"cleanup.policy": "compact"}, {"message.timestamp.after.max.ms": "1000"}])
-def test_a_record_that_its_topic_never_takes_stops(
+def test_a_record_that_its_topic_never_takes_is_refused(
     kafka: str, topic_factory: TopicFactory, unique: Unique, configs: dict[str, str]
 ) -> None:
-    """A compacted topic takes no record without a key, others none from the future: trying again would never end."""
+    """A compacted topic takes no record without a key, others none from the future: that record alone is at fault."""
     out, source = topic_factory("out", configs=configs), topic_factory("in")
     with (
         parts.opened_source(kafka, source, unique("g")) as reading,
@@ -281,8 +284,87 @@ def test_a_record_that_its_topic_never_takes_stops(
     ):
         parts.produce(kafka, source, [b"a"])
         batch = parts.polled(reading, 1)[-1]
-        with pytest.raises(Stop, match="does not take"):
-            delivery.deliver(Outcome(batch, ((Output(out, b"x", timestamp_ms=4102444800000),),)))
+        good, bad = Output(out, b"n", key=b"k"), Output(out, b"x", timestamp_ms=4102444800000)
+        with pytest.raises(RecordRefused) as refused:
+            delivery.deliver(Outcome(batch, ((good,), (bad,), (good, bad), (good,))))
+        assert (refused.value.refusal, refused.value.records) == ("output_refused", {1, 2})  # though all have failed
+        delivery.recover()
+        delivery.deliver(Outcome(batch, ((Output(out, b"y", key=b"k"),),)))
+    assert parts.values(kafka, out) == [b"y"]
+
+
+def _failed(error: Exception) -> Future:
+    return Future().failure(error)
+
+
+def test_an_error_that_several_records_share_names_none_of_them() -> None:
+    """It is that of their batch: which of them is at fault has to be found out. One of its own names its record."""
+    batch_error, own = errors.RecordListTooLargeError("batch"), errors.MessageSizeTooLargeError("record")
+    outcome = Outcome(_batch(), ((Output("out", b""),),) * 4)
+    futures = [_failed(errors.KafkaError("went down with it")), _failed(batch_error), _failed(batch_error)]
+    with pytest.raises(RecordRefused) as refused:
+        delivery_module._check(outcome, [*futures, Future().success(None)])
+    assert refused.value.records == frozenset()
+    with pytest.raises(RecordRefused) as refused:
+        delivery_module._check(outcome, [*futures, _failed(own)])
+    assert refused.value.records == {3}
+
+
+class Clock:
+    """Stands for the `time` of a module; moves only when told."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize(
+    ("flush_s", "given"),
+    [
+        pytest.param(4.0, {"flush": 10.0, "send_offsets": 6.0, "commit_transaction": 3.0}, id="in-time"),
+        pytest.param(9.0, {"flush": 10.0, "send_offsets": 1.0}, id="nothing-left-for-the-commit"),
+    ],
+)
+def test_one_deadline_bounds_the_whole_transaction(
+    kafka: str,
+    topic_factory: TopicFactory,
+    unique: Unique,
+    monkeypatch: pytest.MonkeyPatch,
+    flush_s: float,
+    given: dict[str, float],
+) -> None:
+    """Each step gets what the ones before it have left, and none begins after the end: nothing is visible then."""
+    topic, out, group, clock = topic_factory("in"), topic_factory("out"), unique("g"), Clock()
+    bounds: dict[str, float] = {}
+
+    def slow(step: str, seconds: float) -> None:
+        real = getattr(delivery_module, step)
+
+        def run(*args: Any) -> None:
+            bounds[step] = args[-1]
+            real(*args)
+            clock.now_s += seconds
+
+        monkeypatch.setattr(delivery_module, step, run)
+
+    parts.produce(kafka, topic, [b"a"])
+    with (
+        parts.opened_source(kafka, topic, group) as source,
+        parts.ready(parts.transactional(kafka, [out], group, timeout_s=10.0)) as delivery,
+    ):
+        batch = parts.polled(source, 1)[-1]
+        for step, seconds in (("flush", flush_s), ("send_offsets", 3.0), ("commit_transaction", 0.0)):
+            slow(step, seconds)
+        monkeypatch.setattr(delivery_module, "time", clock)
+        late = contextlib.nullcontext() if len(given) == 3 else pytest.raises(DeliveryFailed, match="longer than")
+        with late:
+            delivery.deliver(parts.answering(batch, out))
+        monkeypatch.undo()
+        delivery.recover()
+    assert bounds == given
+    assert parts.values(kafka, out) == ([b"a"] if len(given) == 3 else [])
 
 
 def test_transactional_calls_are_bounded(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:

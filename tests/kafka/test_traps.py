@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import crc32c
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
+from kafka.errors import KafkaError
 from kafka.protocol.producer import ProduceRequest
 from kafka.record import default_records, util
 from kafka.record.memory_records import MemoryRecordsBuilder
@@ -25,7 +26,7 @@ from tests.kafka.conftest import TopicFactory
 from worker import app
 from worker.config import load
 from worker.errors import Stop
-from worker.kafka.client import STRICT, make_consumer, make_producer, read_headers_leniently
+from worker.kafka.client import STRICT, discard, make_consumer, make_producer, read_headers_leniently
 
 Unique = Callable[[str], str]
 FAR_FUTURE_MS = 4102444800000
@@ -129,14 +130,27 @@ def test_null_headers_are_sent_on_as_empty_and_marked(run: Run) -> None:
 
 @pytest.mark.parametrize("outcome", ["dead_letter", "pass", "drop"])
 def test_a_record_without_key_and_value_goes_its_way(run: Run, outcome: str) -> None:
-    """Trap 17: the client refuses to send such a record; its value becomes empty, with a marker on the dead letter."""
+    """Trap 17: the client cannot send such a record: it is a dead letter, its value empty and marked, never passed."""
     write_raw(run.bootstrap, run.source, [Raw(value=None, key=None), Raw(value=None, key=b"k"), Raw()])
     run(f"input.tombstones={outcome}")
     dead, out = run.dead_letters(), run.results()
-    assert [record.value for record in dead] == ([b"", None] if outcome == "dead_letter" else [])
+    assert [record.value for record in dead] == {"dead_letter": [b"", None], "pass": [b""], "drop": []}[outcome]
     assert all(dict(record.headers)["tagstream-error-null-value"] == b"1" for record in dead)
-    assert [record.value for record in out[:-1]] == ([b"", None] if outcome == "pass" else [])
+    assert [record.value for record in out[:-1]] == ([None] if outcome == "pass" else [])
     assert out[-1].key == b"k"
+
+
+def test_a_compacted_output_and_records_without_key(run: Run, topic_factory: TopicFactory) -> None:
+    """It refuses them: they are dead letters, whose neighbours come out. Dead letters that are refused stop the run."""
+    compacted = replace(run, out=topic_factory("compacted", configs={"cleanup.policy": "compact"}))
+    write_raw(run.bootstrap, run.source, [Raw(), Raw(key=None), Raw(), Raw(), Raw(value=None, key=None)])
+    compacted("input.tombstones=pass")
+    assert [record.key for record in compacted.results()] == [b"k"] * 3
+    said = [dict(record.headers) for record in compacted.dead_letters()]
+    assert [found["tagstream-error-reason"] for found in said] == [b"output_refused", b"tombstone"]
+    assert [found["tagstream-source-offset"] for found in said] == [b"1", b"4"]
+    with pytest.raises(Stop, match="does not take a dead letter"):
+        replace(run, dead=compacted.out, group=f"{run.group}-again")("input.tombstones=dead_letter")
 
 
 def test_timestamps_that_the_output_would_refuse(run: Run) -> None:
@@ -193,6 +207,32 @@ def test_the_producer_is_idempotent_and_makes_no_topics(kafka: str) -> None:
     assert config["acks"] == -1
     assert config["enable_idempotence"] is True
     assert config["allow_auto_create_topics"] is False
+
+
+def test_each_transaction_asks_for_its_partition_once(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:
+    """A record behind the first is spared the client's locks; the next transaction asks anew, a spoiled one refuses."""
+    out, asked = topic_factory("out"), list[TopicPartition]()
+    producer = make_producer(
+        parts.options(kafka), compression="none", delivery_timeout_s=9, transactional_id=unique("t")
+    )
+    manager = producer._transaction_manager
+    manager.is_partition_added, known = lambda tp: asked.append(tp) or known(tp), manager.is_partition_added
+    producer.init_transactions()
+    for transaction in (1, 2):
+        producer.begin_transaction()
+        for value in (b"a", b"b", b"c"):
+            producer.send(out, value, partition=0)
+            producer.flush()
+        assert asked == [TopicPartition(out, 0)] * transaction
+        producer.commit_transaction()
+    producer.begin_transaction()
+    producer.send(out, b"d", partition=0)
+    producer.flush()
+    manager.transition_to_abortable_error(KafkaError("spoiled"))
+    with pytest.raises(KafkaError, match="previous transactional"):
+        producer.send(out, b"e", partition=0)
+    discard(producer)
+    assert parts.values(kafka, out) == [b"a", b"b", b"c"] * 2
 
 
 def test_headers_are_patched_once_and_only_where_we_know_the_source() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -68,16 +68,19 @@ TAGS = st.builds(
     FACTS,
 )
 ORIGIN = st.builds(Origin, TEXT, st.integers(0, 99), st.integers(0, 2**62), st.none() | st.integers(-(2**62), 2**62))
+OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+TIMESTAMP = st.none() | st.datetimes(timezones=OFFSETS)
 METADATA = st.none() | st.dictionaries(TEXT, JSON, max_size=3)
 
 
-@given(TAGS, ORIGIN, TEXT, TEXT, METADATA)
+@given(TAGS, ORIGIN, TEXT, TEXT, METADATA, TIMESTAMP)
 def test_a_result_is_written_as_its_model_writes_it(
-    tags: Tags, origin: Origin, identity: str, text: str, metadata: dict[str, Any] | None
+    tags: Tags, origin: Origin, identity: str, text: str, metadata: dict[str, Any] | None, timestamp: datetime | None
 ) -> None:
     """It is a valid TaggedMessage, and holds what that writes: no more, no less, nothing in another form."""
     record = Record(origin.topic, origin.partition, origin.offset, origin.timestamp_ms, None, b"")
-    written = result(FORM, record, Message(identity, origin, text, metadata=metadata), tags, NOW).value
+    message = Message(identity, origin, text, metadata=metadata, timestamp=timestamp)
+    written = result(FORM, record, message, tags, NOW).value
     assert written is not None
     model = TaggedMessage.model_validate_json(written)
     assert from_json(model.model_dump_json()) == from_json(written)
@@ -88,7 +91,7 @@ def test_results_of_the_stages_are_valid(labels: tuple[str, ...]) -> None:
     """From records to results: what the stages put into them is what the contract asks for."""
     settings = load(None, ["input.topics=[in]"], {})
     tagging = app.make_tagging(settings, FakeEngine(labels=labels), NoClusters(), Metrics(CollectorRegistry()))
-    value = b'{"text": "a few words", "language": "en", "metadata": {"a": [1, null]}}'
+    value = b'{"text": "a few words", "timestamp": 1.5, "language": "en", "metadata": {"a": [1, null]}}'
     records = tuple(Record("in", 1, offset, 1_700_000_000_123, None, value) for offset in range(3))
     (prepared,) = tagging.prepare(Batch(records, {Partition("in", 1): 3}))
     outputs = [output for (output,) in tagging.route(tagging.infer(prepared)).outputs]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas import Reason
+from schemas import Reason, headers
 from worker.text.decode import Decoder, TopicFormat
 from worker.types import DeadLetter, Decoded, Dropped, Header, Message, Origin, Passed, Record
 
@@ -147,6 +147,34 @@ def test_huge_integers_are_kept() -> None:
     assert (message.id, message.metadata) == (str(number), {"n": number})
 
 
+TIMES = {
+    "rfc_3339": ('"2023-11-14T22:13:20Z"', "2023-11-14T22:13:20+00:00"),
+    "offset_is_kept": ('"2023-11-14T22:13:20.5+02:00"', "2023-11-14T22:13:20.500000+02:00"),
+    "no_offset_is_utc": ('"2023-11-14 22:13:20"', "2023-11-14T22:13:20+00:00"),
+    "day": ('"2023-11-14"', "2023-11-14T00:00:00+00:00"),
+    "seconds": ("1700000000", "2023-11-14T22:13:20+00:00"),
+    "parts_of_seconds": ("1700000000.25", "2023-11-14T22:13:20.250000+00:00"),
+    "milliseconds": ("1700000000123", "2023-11-14T22:13:20.123000+00:00"),
+    "null": ("null", None),
+    "a_word": ('"yesterday"', None),
+    "digits_may_be_a_day": ('"20231114"', None),
+    "no_such_day": ('"2023-02-30"', None),
+    "beyond_the_calendar": ("1e300", None),
+    "endless": ("9" * 4000, None),
+}
+
+
+@pytest.mark.parametrize(("stamp", "expected"), TIMES.values(), ids=TIMES.keys())
+def test_the_time_of_the_text_comes_along(stamp: str, expected: str | None) -> None:
+    """`input.fields.timestamp`: RFC 3339, seconds or milliseconds; what is no time is left out, the text is not."""
+    settings = TopicFormat("json", {"text": "text", "timestamp": "at.time"})
+    value = b'{"text": "a", "at": {"time": %b}}' % stamp.encode()
+    message = Decoder(max_bytes=MAX_BYTES, default=settings)(record(value))
+    assert isinstance(message, Message)
+    assert (message.timestamp and message.timestamp.isoformat()) == expected
+    assert message.origin.timestamp_ms == 1_700_000_000_000
+
+
 TOMBSTONES = {
     "drop": Dropped(Reason.TOMBSTONE),
     "pass": Passed(Reason.TOMBSTONE),
@@ -155,9 +183,23 @@ TOMBSTONES = {
 
 @pytest.mark.parametrize(("policy", "outcome"), TOMBSTONES.items(), ids=TOMBSTONES.keys())
 @pytest.mark.parametrize("topic", ["in", "mails", "lines"])
-def test_tombstones_follow_the_settings(policy: str, outcome: Decoded, topic: str) -> None:
+def test_tombstones_follow_the_settings(policy: Any, outcome: Decoded, topic: str) -> None:
     """A null value is dropped or passed on, in every format."""
-    assert decode(None, topic, tombstones=policy) == outcome
+    assert Decoder(max_bytes=MAX_BYTES, topics=FORMATS, tombstones=policy)(record(None, topic, key=b"k")) == outcome
+
+
+@pytest.mark.parametrize(("policy", "dead"), [("drop", False), ("pass", True), ("dead_letter", True)])
+@pytest.mark.parametrize("replayed", [False, True])
+def test_a_null_value_without_key_is_not_passed_on(policy: Any, dead: bool, replayed: bool) -> None:
+    """It deletes nothing, compacted outputs refuse it, and an empty value in its place would be a text."""
+    nothing = record(None, key=None)
+    if replayed:
+        source = [(headers.SOURCE_TOPIC, b"in"), (headers.SOURCE_PARTITION, b"2"), (headers.SOURCE_OFFSET, b"7")]
+        marks = [*source, (headers.REPLAYS, b"1"), (headers.ERROR_NULL_VALUE, b"1")]
+        nothing = record(b"", "again", key=None, headers=tuple(Header(*pair) for pair in marks))
+    outcome = Decoder(max_bytes=MAX_BYTES, tombstones=policy, replay_topic="again")(nothing)
+    assert isinstance(outcome, DeadLetter if dead else Dropped)
+    assert outcome.reason == Reason.TOMBSTONE
 
 
 def test_tombstone_as_dead_letter() -> None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from worker.kafka.replay import DeadLetterRecord, Selection
     from worker.settings import Settings
 
-MAX_REQUEST_BYTES = 64 * 1024 * 1024  # the topic decides what is too large, not the client
-
 
 def moment(text: str) -> datetime:
     """A time as RFC 3339; without an offset it is UTC."""
@@ -122,7 +120,6 @@ def _replay(settings: Settings, replay_topic: str, selection: Selection, dry_run
             delivery_timeout_s=settings.delivery.delivery_timeout_s,
             transactional_id=f"{settings.delivery.transactional_id_prefix}-{group_id}",
             transaction_timeout_ms=round(settings.delivery.transaction_timeout_s * 1000),
-            max_request_size=MAX_REQUEST_BYTES,
         )
 
     with Reader(options, group_id=group_id) as reader:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from worker.errors import DeliveryFailed, Stop
+from worker.errors import DeliveryFailed, RecordRefused, Stop
 from worker.kafka.client import commit_transaction, committable, discard, flush, send_offsets
 from worker.kafka.failures import FENCED, decide
 from worker.types import Batch, Outcome, Output
@@ -108,17 +109,17 @@ class TransactionalDelivery(_Producing):
         """All outputs and the offsets in one transaction.
 
         1 begin, 2 send, 3 flush, 4 check every future (a commit after a lost record reports success), 5 offsets under
-        the group metadata of the batch's own poll, 6 commit. Raises `DeliveryFailed` or `Stop`; then nothing counts,
-        or `recover` finds out what became of it.
+        the group metadata of the batch's own poll, 6 commit. `timeout_s` bounds all steps together. Raises
+        `DeliveryFailed` or `Stop`; then nothing counts, or `recover` finds out what became of it.
         """
-        producer = self._ready()
+        producer, deadline_s = self._ready(), time.monotonic() + self._timeout_s
         try:
             producer.begin_transaction()  # 1
             futures = self._send(output for outputs in outcome.outputs for output in outputs)  # 2
-            flush(producer, self._timeout_s)  # 3
-            _check(futures)  # 4
-            send_offsets(producer, committable(outcome.batch), outcome.batch.fence, self._timeout_s)  # 5
-            commit_transaction(producer, self._timeout_s)  # 6
+            flush(producer, _left_s(deadline_s))  # 3
+            _check(outcome, futures)  # 4
+            send_offsets(producer, committable(outcome.batch), outcome.batch.fence, _left_s(deadline_s))  # 5
+            commit_transaction(producer, _left_s(deadline_s))  # 6
         except KafkaError as error:
             self._note_fencing(error)
             raise decide(error) from error
@@ -148,7 +149,7 @@ class FlushingDelivery(_Producing):
         try:
             futures = self._send(output for outputs in outcome.outputs for output in outputs)  # 1
             flush(self._ready(), self._timeout_s)  # 2
-            _check(futures)  # 3
+            _check(outcome, futures)  # 3
             self._commit(outcome.batch)  # 4
         except KafkaError as error:
             raise decide(error) from error
@@ -180,9 +181,33 @@ def _partitions(producer: KafkaProducer, topic: str) -> int:
         raise Stop(f"output topic {topic!r} does not exist: make it with `tagstream topics create`") from None
 
 
-def _check(futures: Sequence[Any]) -> None:
-    for future in futures:
+def _left_s(deadline_s: float) -> float:
+    """What is left of a transaction's time. Raises where that is nothing, so that no further step is begun."""
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        raise KafkaTimeoutError("the transaction took longer than delivery.transaction_timeout_s")
+    return left_s
+
+
+def _check(outcome: Outcome, futures: Sequence[Any]) -> None:
+    """Raises the refusal of a record rather than the error of one that went down with its batch."""
+    lost: list[tuple[int, Exception]] = []
+    owners = (record for record, outputs in enumerate(outcome.outputs) for _ in outputs)
+    for record, future in zip(owners, futures, strict=True):
         if not future.is_done:
             raise DeliveryFailed("a record is still unacknowledged after the flush")
         if future.failed():
-            raise future.exception
+            lost.append((record, future.exception))
+    if lost:
+        raise _refusal(lost) or lost[0][1]
+
+
+def _refusal(lost: Sequence[tuple[int, Exception]]) -> RecordRefused | None:
+    """Names the records whose error is theirs alone; one that several share is their batch's, and names nobody."""
+    decided = [(record, decide(error), id(error)) for record, error in lost]
+    refused = [(record, found, error) for record, found, error in decided if isinstance(found, RecordRefused)]
+    if not refused:
+        return None
+    first, sharing = refused[0][1], Counter(error for _, _, error in refused)
+    named = (record for record, found, error in refused if sharing[error] == 1 and found.refusal == first.refusal)
+    return RecordRefused(str(first), first.refusal, frozenset(named))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kafka import errors
 
-from worker.errors import DeliveryFailed, DeliveryRefused, Stop, TagstreamError, TooLarge, Unreachable
+from worker.errors import DeliveryFailed, DeliveryRefused, RecordRefused, Stop, TagstreamError, Unreachable
 
 REFUSED = (
     errors.IllegalGenerationError,
@@ -19,6 +19,17 @@ TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 FENCED = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
 NEVER_TAKEN = (errors.InvalidRecordError, errors.InvalidTimestampError)
 
+# What to grant, for each kind of resource; docs/operations.md has the whole list.
+GRANTS = (
+    (errors.TopicAuthorizationFailedError, "topic", "Read on an input, Write on an output, Create to have it made"),
+    (errors.GroupAuthorizationFailedError, "group", "Read on the groups that begin with kafka.group_id"),
+    (
+        errors.TransactionalIdAuthorizationFailedError,
+        "transactional id",
+        "Write on those that begin with delivery.transactional_id_prefix",
+    ),
+)
+
 
 def decide(error: Exception) -> TagstreamError:
     """The decision for a failure while delivering or reading."""
@@ -26,15 +37,15 @@ def decide(error: Exception) -> TagstreamError:
     if isinstance(error, errors.FencedInstanceIdError):
         return Stop("another worker has joined with this kafka.instance_id: give each worker a name of its own")
     if isinstance(error, errors.AuthorizationError):
-        return Stop(f"Kafka does not allow it ({name}: {error}): grant the ACLs that docs/operations.md lists")
+        return denied(error)
     if isinstance(error, errors.SaslAuthenticationFailedError):
         return Stop("Kafka refused the credentials: see kafka.sasl_username and kafka.sasl_password_file")
     if isinstance(error, REFUSED):
         return DeliveryRefused(f"the group has moved on ({name})")
     if isinstance(error, TOO_LARGE):
-        return TooLarge(f"a record is larger than its topic takes ({name})")
+        return RecordRefused(f"a record is larger than its topic takes ({name})", "output_too_large")
     if isinstance(error, NEVER_TAKEN):
-        return Stop(f"a topic does not take a record ({error}): compacted ones need keys; see docs/operations.md")
+        return RecordRefused(f"a topic does not take a record ({name})", "output_refused")
     if isinstance(error, errors.KafkaConfigurationError):
         return Stop(f"the Kafka client refuses its settings: {error}")
     if isinstance(error, FENCED):
@@ -42,11 +53,24 @@ def decide(error: Exception) -> TagstreamError:
     return DeliveryFailed(f"{name}: {error}", "timed_out" if isinstance(error, errors.KafkaTimeoutError) else "other")
 
 
+def denied(error: errors.AuthorizationError) -> Stop:
+    """The client tells what was denied as a name, as a set of names, or not at all."""
+    what, grant = next(
+        ((what, grant) for kind, what, grant in GRANTS if isinstance(error, kind)),
+        (type(error).__name__, "what docs/operations.md lists"),
+    )
+    given = error.args[0] if error.args else ""
+    names = ", ".join(sorted(given)) if isinstance(given, set) else str(given).removeprefix(f"{what} ")
+    return Stop(f"Kafka does not allow this user the {' '.join([what, *names.split()])}: grant {grant}")
+
+
 @contextlib.contextmanager
 def explained(where: str = "Kafka") -> Iterator[None]:
     """Turn a failure of the client, asking or starting, into one line: `Unreachable` where it may pass, else `Stop`."""
     try:
         yield
+    except errors.AuthorizationError as error:
+        raise denied(error) from error
     except errors.KafkaError as error:
         kind = Unreachable if isinstance(error, errors.RetriableError) else Stop
         raise kind(f"{where}: {_line(error)}") from error

@@ -64,7 +64,7 @@ class Decoder:
             except Skip as skip:
                 return _dead(skip.reason, skip.detail, came)
         value = None if came.was_null else record.value  # Kafka's clients cannot send null without a key
-        return self._tombstone(came) if value is None else self._decode(value, came)
+        return self._tombstone(record, came) if value is None else self._decode(value, came)
 
     def _decode(self, value: bytes, came: Arrival) -> Decoded:
         if not value:
@@ -80,10 +80,14 @@ class Decoder:
         except Exception as error:  # one value must never fail a batch; the class is all that holds no text
             return _dead(form.reason, f"{type(error).__name__} in the decoder; please report it", came)
 
-    def _tombstone(self, came: Arrival) -> Decoded:
+    def _tombstone(self, record: Record, came: Arrival) -> Decoded:
+        if self._tombstones == "drop":
+            return Dropped(Reason.TOMBSTONE)
         if self._tombstones == "dead_letter":
             return _dead(Reason.TOMBSTONE, "the value is null; choose another outcome with input.tombstones", came)
-        return Passed(Reason.TOMBSTONE) if self._tombstones == "pass" else Dropped(Reason.TOMBSTONE)
+        if record.key is None:
+            return _dead(Reason.TOMBSTONE, "a null value without a key deletes nothing, so it is not passed on", came)
+        return Passed(Reason.TOMBSTONE)
 
     def _blank(self, came: Arrival) -> Decoded:
         if self._blank_text == "drop":
@@ -117,6 +121,7 @@ def _message(content: Content, came: Arrival) -> Message:
         content.charset,
         content.charset_guessed,
         came.replays,
+        content.timestamp,
     )
 
 

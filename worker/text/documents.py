@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from schemas import Reason, TextMessage
@@ -27,7 +28,7 @@ _WANTED = {
 def json_reader(fields: Mapping[str, str | None], *, keep_unknown_fields: bool) -> Read:
     """A reader of JSON documents whose fields are where `fields` says (TextMessage field → dotted path or None)."""
     select = mapping(fields, keep_unknown=keep_unknown_fields)
-    validate = TextMessage.model_validate
+    validate, read_time = TextMessage.model_validate, TypeAdapter(datetime).validate_python
 
     def read(value: bytes) -> Content:
         document, charset = _parse(value)
@@ -40,9 +41,21 @@ def json_reader(fields: Mapping[str, str | None], *, keep_unknown_fields: bool) 
             raise _refusal(error, found, fields) from None
         # An empty id identifies nothing: the coordinates take its place.
         identity = None if message.id is None or message.id == "" else str(message.id)
-        return Content(message.text, identity, message.language, message.metadata, charset)
+        written = None if message.timestamp is None else _time(message.timestamp, read_time)
+        return Content(message.text, identity, message.language, message.metadata, charset, timestamp=written)
 
     return read
+
+
+def _time(stamp: str | float, read: Callable[[Any], datetime]) -> datetime | None:
+    """Numbers beyond 2e10 are milliseconds. What is no time is as good as none: it does not spoil the text."""
+    if isinstance(stamp, str) and stamp[4:5] != "-":
+        return None  # digits alone may be a day as well as a number of seconds
+    try:
+        found = read(stamp)
+    except ValidationError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _parse(value: bytes) -> tuple[Any, str]:
