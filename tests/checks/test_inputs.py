@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.checks.inputs import judge_clock, judge_sample, judge_stamps
+from worker.checks.inputs import judge_clock, judge_keys, judge_sample, judge_stamps
 from worker.text.decode import Decoder, TopicFormat
 from worker.types import Record
 
@@ -69,3 +69,23 @@ def test_records_from_the_future() -> None:
     (finding,) = judge_stamps(records(JSON, timestamp_ms=160_000), 100.0)
     assert "60 s in the future" in str(finding)
     assert judge_stamps(records(JSON, timestamp_ms=101_000), 100.0) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "compacted", "words"),
+    [
+        (
+            [None, b"k", None],
+            ["tagged", "dead"],
+            "2 of the newest 3 records have no key, which tagged, dead (compacted)",
+        ),
+        ([None], [], None),
+        ([b"k", b""], ["tagged"], None),
+    ],
+    ids=["no key", "nothing compacted", "keys"],
+)
+def test_records_without_key(keys: list[bytes | None], compacted: list[str], words: str | None) -> None:
+    """Only a compacted topic minds; an empty key is one."""
+    found = judge_keys([Record("t", 0, 0, None, key, b"x") for key in keys], compacted)
+    assert [finding.severity for finding in found] == (["error"] if words else [])
+    assert words is None or words in found[0].what

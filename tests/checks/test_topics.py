@@ -38,12 +38,23 @@ def test_a_missing_topic(create: bool, severity: str) -> None:
 @pytest.mark.parametrize(
     ("purpose", "found", "brokers", "severity", "words"),
     [
-        ("dead letters", state(cleanup_policy="compact"), 1, "warning", "set it to delete"),
+        ("dead letters", state(cleanup_policy="compact"), 1, "error", "set it to delete"),
+        ("replay", state(cleanup_policy="compact,delete"), 1, "error", "set it to delete"),
+        ("output", state(cleanup_policy="compact"), 1, "warning", "takes none without"),
+        ("dead letters", state(max_message_bytes="900"), 1, "warning", "loses its value"),
         ("output", state(max_message_bytes="900"), 1, "warning", "raise its max.message.bytes"),
         ("output", state(2, min_insync_replicas="3"), 3, "error", "nothing can be written"),
         ("output", state(), 3, "warning", "one replica"),
     ],
-    ids=["compacted dead letters", "too small for texts", "too few replicas to write", "one replica of many brokers"],
+    ids=[
+        "compacted dead letters",
+        "compacted replay",
+        "compacted output",
+        "small dead letters",
+        "too small for texts",
+        "too few replicas to write",
+        "one replica of many brokers",
+    ],
 )
 def test_shortcomings(purpose: Purpose, found: TopicState, brokers: int, severity: str, words: str) -> None:
     """Each has its severity and what to do about it."""

@@ -20,6 +20,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 CLUSTER_ID = "q1Sh-9_ZTDeJlQbSaGvWtA"  # any 16 bytes in URL-safe base64
+SCRAM_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 START_TIMEOUT_S = 90.0  # five seconds alone; much more beside a busy test run
 LOGGING = """status=error
 rootLogger.level=WARN
@@ -53,6 +54,9 @@ class KafkaServer:
 
     With `proxy_port`, a second listener (`fault_bootstrap`) tells clients to come back through that port: a test puts
     a proxy there that delays, cuts or swallows bytes, and connects it to `fault_port`.
+
+    `listeners` adds more, by name and protocol (`{"TLS": "SSL"}`; `address` says where); what they need besides is in
+    `settings`. `scram` users have their password for each SCRAM mechanism from the first start on.
     """
 
     def __init__(
@@ -62,12 +66,17 @@ class KafkaServer:
         port: int | None = None,
         settings: Mapping[str, str] | None = None,
         proxy_port: int | None = None,
+        listeners: Mapping[str, str] | None = None,
+        scram: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.port = port or free_port()
         self.fault_port = free_port() if proxy_port else None
         self._proxy_port = proxy_port
         self._controller_port = free_port()
+        self._protocols = dict(listeners or {})
+        self._ports = {name: free_port() for name in self._protocols}
+        self._scram = dict(scram or {})
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -78,6 +87,10 @@ class KafkaServer:
     @property
     def fault_bootstrap(self) -> str:
         return f"127.0.0.1:{self._proxy_port}"
+
+    def address(self, listener: str) -> str:
+        """`host:port` of one of the listeners that were asked for."""
+        return f"127.0.0.1:{self._ports[listener]}"
 
     @property
     def running(self) -> bool:
@@ -155,8 +168,8 @@ class KafkaServer:
         (self.directory / "log4j2.properties").write_text(LOGGING)
 
     def _properties(self) -> dict[str, str]:
-        listeners = {"PLAINTEXT": self.port, "CONTROLLER": self._controller_port}
-        advertised = {"PLAINTEXT": self.port}
+        advertised = {"PLAINTEXT": self.port, **self._ports}
+        listeners = {**advertised, "CONTROLLER": self._controller_port}
         if self.fault_port and self._proxy_port:
             listeners["FAULT"] = self.fault_port
             advertised["FAULT"] = self._proxy_port
@@ -168,7 +181,9 @@ class KafkaServer:
             "inter.broker.listener.name": "PLAINTEXT",
             "listeners": _addresses(listeners),
             "advertised.listeners": _addresses(advertised),
-            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+            "listener.security.protocol.map": ",".join(
+                f"{name}:{self._protocols.get(name, 'PLAINTEXT')}" for name in listeners
+            ),
             "log.dirs": str(self.directory / "data"),
             **QUICK,
             **self._settings,
@@ -181,8 +196,13 @@ class KafkaServer:
 
     def _format(self, log: IO[bytes]) -> None:
         if not (self.directory / "data" / "meta.properties").exists():
-            command = [*self._java(), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]
-            subprocess.run([*command, str(self._config_file)], stdout=log, stderr=subprocess.STDOUT, check=True)
+            users = [
+                f"--add-scram={mechanism}=[name={name},password={password}]"
+                for name, password in self._scram.items()
+                for mechanism in SCRAM_MECHANISMS
+            ]
+            tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._config_file)]
+            subprocess.run([*tool, *users], stdout=log, stderr=subprocess.STDOUT, check=True)
 
 
 def unavailable() -> str | None:

@@ -12,9 +12,10 @@ from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
 from tests.kafka.broker import KafkaServer, unavailable
+from tests.kafka.secured import Secured
 
 TopicFactory = Callable[..., str]
-NEED_KAFKA = {"kafka", "own_kafka"}
+NEED_KAFKA = {"kafka", "own_kafka", "secured"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,6 +54,16 @@ def own_kafka(tmp_path: Path) -> Iterator[KafkaServer]:
     server = KafkaServer(directory=tmp_path / "kafka").start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A second broker for the whole session, which asks who you are."""
+    require_kafka()
+    found = Secured(tmp_path_factory.mktemp("secured"))
+    found.server.start()
+    yield found
+    found.server.kill()
 
 
 @pytest.fixture

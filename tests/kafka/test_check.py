@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,100 +13,16 @@ import pytest
 import yaml
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.structs import OffsetAndMetadata, TopicPartition
-from pydantic import SecretStr
 
 from tests.kafka.broker import KafkaServer, free_port
-from tests.kafka.conftest import TopicFactory, require_kafka
+from tests.kafka.conftest import TopicFactory
 from tests.model.tiny import config_of, write_classifier
 from worker.checks.probes import ask_cluster, hold, sample, try_transaction
-from worker.checks.reach import Unreachable, reach
 from worker.kafka.client import make_consumer
 from worker.kafka.security import Connection
 from worker.types import Partition
 
 TIMEOUT_S = 20.0
-JAAS = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_anna="right";'
-
-
-class Secured:
-    """A broker with a SASL and a TLS listener beside the plain one."""
-
-    def __init__(self, directory: Path) -> None:
-        self.sasl, self.tls, controller = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}", free_port()
-        self.authority = directory / "authority.pem"
-        store = _certificate(directory, self.authority)
-        self.plain = KafkaServer(directory=directory / "kafka")
-        (directory / "kafka").mkdir()
-        (directory / "kafka" / "controller-port").write_text(str(controller))
-        listeners = f"PLAINTEXT://{self.plain.bootstrap},SASL://{self.sasl},TLS://{self.tls}"
-        self.plain._settings |= {
-            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": listeners,
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL",
-            "sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.sasl.plain.sasl.jaas.config": JAAS,
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(store),
-        }
-
-
-def _certificate(directory: Path, authority: Path) -> Path:
-    """A key and a certificate for 127.0.0.1 that signs itself."""
-    key = directory / "key.pem"
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(authority)]
-    subprocess.run([*request, *names], check=True, capture_output=True)
-    store = directory / "store.pem"
-    store.write_text(key.read_text() + authority.read_text())
-    return store
-
-
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    require_kafka()
-    found = Secured(tmp_path_factory.mktemp("secured"))
-    found.plain.start()
-    yield found
-    found.plain.kill()
-
-
-def sasl(server: str, password: str, mechanism: str = "PLAIN") -> Connection:
-    return Connection(
-        bootstrap=server,
-        security_protocol="SASL_PLAINTEXT",
-        sasl_mechanism=mechanism,
-        sasl_username="anna",
-        sasl_password=SecretStr(password),
-    )
-
-
-def failure(connection: Connection) -> str:
-    with pytest.raises(Unreachable) as raised:
-        reach(connection, connection.bootstrap)
-    return f"{raised.value.step}: {raised.value.what}; {raised.value.do}"
-
-
-def test_the_right_settings_get_in(secured: Secured) -> None:
-    """Each listener tells its own address to come back to."""
-    with_tls = Connection(bootstrap=secured.tls, security_protocol="SSL", ssl_ca_file=secured.authority)
-    for connection in (Connection(bootstrap=secured.plain.bootstrap), sasl(secured.sasl, "right"), with_tls):
-        (address,) = reach(connection, connection.bootstrap)
-        assert f"{address.host}:{address.port}" == connection.bootstrap
-
-
-def test_wrong_settings_are_told_apart(secured: Secured) -> None:
-    """Password, mechanism, protocol and authority each have their own words; the password is in none of them."""
-    wrong = failure(sasl(secured.sasl, "a-wrong-one"))
-    assert wrong.startswith("SASL: the credentials are refused")
-    assert "a-wrong-one" not in wrong
-    assert "does not offer SCRAM-SHA-256, only PLAIN" in failure(sasl(secured.sasl, "right", "SCRAM-SHA-256"))
-    assert "the listener has no SASL" in failure(sasl(secured.plain.bootstrap, "right"))
-    assert "set kafka.security_protocol to SASL_PLAINTEXT" in failure(Connection(bootstrap=secured.sasl))
-    assert "give its authority as kafka.ssl_ca_file" in failure(
-        Connection(bootstrap=secured.tls, security_protocol="SSL")
-    )
-    assert "may answer" in failure(Connection(bootstrap=secured.tls, request_timeout_s=3.0))
-    assert "does not speak TLS" in failure(Connection(bootstrap=secured.plain.bootstrap, security_protocol="SSL"))
 
 
 def test_the_cluster_tells_version_size_and_time(kafka: str) -> None:
@@ -193,13 +109,25 @@ def test_the_command_finds_nothing_wrong(tmp_path: Path, settings: dict[str, Any
     assert steps >= {"settings", "model", "policy", "broker", "clock", "topic", "group", "input", "transactions"}
 
 
-def test_the_command_goes_on_after_an_error(tmp_path: Path, settings: dict[str, Any]) -> None:
-    """A wrong route, an unnamed label, a missing topic: all are found in one run, which exits with 1."""
+def test_the_command_goes_on_after_an_error(
+    tmp_path: Path, settings: dict[str, Any], kafka: str, topic_factory: TopicFactory
+) -> None:
+    """A wrong route, an unnamed label, missing and compacted topics, no keys: all are found in one run; exit code 1."""
+    with KafkaProducer(bootstrap_servers=kafka) as producer:
+        producer.send(settings["input"]["topics"][0], value=b'{"text": "no key"}')
+    compacted = topic_factory("compacted", configs={"cleanup.policy": "compact"})
+    settings["output"]["topic"] = compacted
     settings["model"]["labels"] = {"LABEL_0": "ham"}
     settings["policy"] = {"routes": {"spam": "spams"}}
     code, said = check(tmp_path / "s.yaml", settings)
     found = {(f["severity"], f["check"], f["where"]) for f in said["findings"] if f["severity"] != "ok"}
-    assert found == {("warning", "model", "labels"), ("error", "policy", ""), ("error", "topic", "spams")}
+    assert found == {
+        ("warning", "model", "labels"),
+        ("error", "policy", ""),
+        ("error", "topic", "spams"),
+        ("warning", "topic", compacted),
+        ("error", "input", ""),
+    }
     assert code == 1
 
 

@@ -68,6 +68,14 @@ def test_shortcomings_of_a_dead_letter_topic(configs: dict[str, str], words: str
     assert words is None or words in found[0]
 
 
+def test_only_an_output_may_be_compacted_where_all_records_have_keys() -> None:
+    """Of an output it is told with that condition; of an input, which others made, not at all."""
+    state = TopicState("t", None, 3, 1, {"cleanup.policy": "compact,delete"})
+    (line,) = shortcomings(TopicSpec("t", "output", 3, 1), state)
+    assert "unless every record of the input has a key" in line
+    assert shortcomings(TopicSpec("t", "input", 3, 1), state) == []
+
+
 def test_a_missing_topic_is_told_with_the_command_that_makes_it() -> None:
     """The line names the topic and `tagstream topics create`."""
     assert "tagstream topics create" in shortcomings(_needed()["dead"], None)[0]

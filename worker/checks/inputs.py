@@ -52,6 +52,15 @@ def judge_stamps(records: Sequence[Record], now_s: float) -> list[Finding]:
     return [warning("clock", "", what, "set this machine's or the producers' clock with NTP")]
 
 
+def judge_keys(records: Sequence[Record], compacted: Sequence[str]) -> list[Finding]:
+    """Records without key, which goes from the input into results and dead letters, and topics that take none such."""
+    without = sum(record.key is None for record in records)
+    if not without or not compacted:
+        return []
+    what = f"{without} of the newest {len(records)} records have no key, which {', '.join(compacted)} (compacted) wants"
+    return [error("input", "", what, "set cleanup.policy to delete there, or have the producers send keys")]
+
+
 def judge_clock(ahead_s: float | None) -> list[Finding]:
     """The brokers' clock against ours; nothing where it is not known."""
     if ahead_s is None:

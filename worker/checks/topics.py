@@ -62,9 +62,10 @@ def _is_of_another(held: Held, topic_id: str | None) -> bool:
 
 
 def _shortcoming(spec: TopicSpec, line: str) -> Finding:
-    """`shortcomings` ends a line with `: ` and what to do, and begins it with the topic."""
+    """A line of `shortcomings` is the topic, what is wrong, `: `, what to do. To lose originals is an error."""
     what, _, do = line.removeprefix(f"topic {spec.name} ").rpartition(": ")
-    return warning("topic", spec.name, what, do)
+    loses = spec.purpose != "output" and "cleanup.policy" in what
+    return (error if loses else warning)("topic", spec.name, what, do)
 
 
 def _judge_size(spec: TopicSpec, state: TopicState, promises: Promises) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -54,12 +56,15 @@ class Connection:
     def _tls_options(self) -> dict[str, Any]:
         if "SSL" not in self.security_protocol:
             return {}
-        return {
+        options = {
             "ssl_cafile": _existing(self.ssl_ca_file, "kafka.ssl_ca_file"),
             "ssl_certfile": _existing(self.ssl_cert_file, "kafka.ssl_cert_file"),
             "ssl_keyfile": _existing(self.ssl_key_file, "kafka.ssl_key_file"),
-            "ssl_password": self.ssl_key_password.get_secret_value() if self.ssl_key_password else None,
+            # Without any, OpenSSL asks for one on the terminal and waits.
+            "ssl_password": self.ssl_key_password.get_secret_value() if self.ssl_key_password else "",
         }
+        tls_context(options)
+        return options
 
     def _sasl_options(self) -> dict[str, Any]:
         if not self.security_protocol.startswith("SASL"):
@@ -79,6 +84,27 @@ class Connection:
             return self.sasl_password_file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"cannot read kafka.sasl_password_file {self.sasl_password_file}: {error}") from None
+
+
+def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    """As the library makes its own, which would try again for ever. Raises `SettingsError` for a file that is wrong."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    authority, certificate, key = options["ssl_cafile"], options["ssl_certfile"], options["ssl_keyfile"]
+    try:
+        if authority:
+            context.load_verify_locations(authority)
+        else:
+            context.load_default_certs()
+    except (ssl.SSLError, OSError):
+        raise SettingsError(f"kafka.ssl_ca_file {authority} holds no certificate in PEM form") from None
+    try:
+        if certificate:
+            context.load_cert_chain(certificate, key, options["ssl_password"])
+    except (ssl.SSLError, OSError):
+        where = f"kafka.ssl_cert_file {certificate} and kafka.ssl_key_file {key or certificate}"
+        raise SettingsError(f"{where} do not go together, or kafka.ssl_key_password is wrong") from None
+    return context
 
 
 def _existing(path: Path | None, setting: str) -> str | None:

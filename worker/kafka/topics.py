@@ -44,6 +44,11 @@ class TopicState:
     replication_factor: int
     configs: Mapping[str, str]
 
+    @property
+    def is_compacted(self) -> bool:
+        """Takes no record without a key, and keeps the last one of each."""
+        return "compact" in self.configs.get("cleanup.policy", "")
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -75,12 +80,12 @@ def shortcomings(spec: TopicSpec, found: TopicState | None) -> list[str]:
     """What is wrong with a topic for its purpose, a line each, with what to do."""
     if found is None:
         return [f"topic {spec.name} ({spec.purpose}) does not exist: make it with `tagstream topics create`"]
-    policy = found.configs.get("cleanup.policy", "delete")
     wrong: list[str] = []
-    if "compact" in policy and spec.purpose in ("dead letters", "replay"):
+    if found.is_compacted and spec.purpose != "input":
+        unless = ", unless every record of the input has a key" if spec.purpose == "output" else ""
         wrong.append(
-            f"topic {spec.name} ({spec.purpose}) has cleanup.policy={policy}, which drops all but the last record of "
-            "a key: set it to delete"
+            f"topic {spec.name} ({spec.purpose}) has cleanup.policy={found.configs['cleanup.policy']}, which drops all "
+            f"but the last record of a key and takes none without: set it to delete{unless}"
         )
     limit, needed = found.configs.get("max.message.bytes"), spec.configs.get("max.message.bytes")
     if limit and needed and int(limit) < int(needed):
