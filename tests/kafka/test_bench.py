@@ -10,7 +10,16 @@ from worker.bench.texts import as_values, load_texts
 from worker.bench.trial import Request, measure
 from worker.kafka.security import Connection
 
-LITTLE = Effort(rounds=1, records=3000, flat_records=3000, model_texts=0, model_batches=(), visits=0, saturated_texts=0)
+LITTLE = Effort(
+    rounds=1,
+    delivery_rounds=1,
+    records=3000,
+    flat_records=3000,
+    model_texts=0,
+    model_batches=(),
+    visits=0,
+    saturated_texts=0,
+)
 
 
 def _arena(bootstrap: str) -> Arena:

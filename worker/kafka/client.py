@@ -16,8 +16,10 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from kafka.net.compat import KafkaNetClient
+from kafka.producer.transaction_manager import TransactionState
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
+from worker.kafka.reach import stop_if_lasting
 from worker.types import Batch
 
 STRICT, LENIENT = '.decode("utf-8")', '.decode("utf-8", "backslashreplace")'
@@ -27,6 +29,10 @@ STRICT, LENIENT = '.decode("utf-8")', '.decode("utf-8", "backslashreplace")'
 RETRY_BACKOFF_MS = 10
 
 SENDER_JOIN_S = 5.0
+
+# One batch is in flight per partition, and while another waits behind it the client wakes its sender for every record:
+# large ones cost less. Half of what a topic takes by default, so that none has to be cut.
+BATCH_BYTES = 512 * 1024
 
 # How large a record may be is for its topic to say; this only keeps the client's own limit of 1 MiB out of the way.
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
@@ -50,7 +56,10 @@ def read_headers_leniently() -> None:
 
 
 def connect(make: Callable[..., Any], **options: Any) -> Any:
-    """A client of the library. Where it cannot reach a broker it leaves sockets and threads behind: they are closed."""
+    """A client of the library, which leaves sockets and threads behind where it cannot reach a broker: they are closed.
+
+    Raises `Stop` where no waiting would help: wrong credentials, certificates, or protocol.
+    """
     opened: list[KafkaNetClient] = []
 
     def remember(**configs: Any) -> KafkaNetClient:
@@ -59,10 +68,12 @@ def connect(make: Callable[..., Any], **options: Any) -> Any:
 
     try:
         return make(**options, kafka_client=remember)
-    except KafkaError:
+    except KafkaError as error:
         for client in opened:
             client.close()
             client._net.stop()
+        if isinstance(error, KafkaTimeoutError):
+            stop_if_lasting(options)
         raise
 
 
@@ -102,13 +113,27 @@ def make_producer(
         max_block_ms=int(delivery_timeout_s * 1000),
         max_request_size=MAX_REQUEST_BYTES,
         linger_ms=20,  # ends early: every transaction is flushed
-        batch_size=256 * 1024,  # one batch is in flight per partition, so it had better be a large one
+        batch_size=BATCH_BYTES,
         retry_backoff_ms=RETRY_BACKOFF_MS,
         allow_auto_create_topics=False,
         metrics_enabled=False,
         **more,
     )
+    ask_once_per_partition(producer)
     return producer
+
+
+def ask_once_per_partition(producer: KafkaProducer) -> None:
+    """Spare the records of a transaction what the client does, under four locks, to see that it has their partition."""
+    manager = producer._transaction_manager
+    ask = manager.maybe_add_partition_to_transaction
+
+    def ask_if_new(partition: TopicPartition) -> None:
+        known = partition in manager._partitions_in_transaction or manager.is_partition_pending_add(partition)
+        if not known or manager._current_state is not TransactionState.IN_TRANSACTION:
+            ask(partition)
+
+    manager.maybe_add_partition_to_transaction = ask_if_new
 
 
 class _Unread:
