@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
-from worker.types import Classifier, Predictions, Tokenized
+from worker.types import Classifier, EnginePart, Predictions, Tokenized
 
 TOP_SCORE = 0.9
 
@@ -16,13 +16,23 @@ class FakeEngine:
     """Labels a text by its hash and embeds it as hashed bag of words: always the same, at once, without torch.
 
     A text has as many tokens as words. One with a lone surrogate cannot be tokenised; one that holds `fail_on` is
-    reported as failed by `infer`.
+    reported as failed by `infer`. `closed` counts the calls of `close`.
     """
 
-    def __init__(self, *, labels: Sequence[str] = ("a", "b"), dim: int = 8, fail_on: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        labels: Sequence[str] = ("a", "b"),
+        dim: int = 8,
+        fail_on: str | None = None,
+        revision: str = "0",
+        encoder: str = "fake",
+    ) -> None:
+        self.closed = 0
+        self.encoder = encoder
         self._dim = dim
         self._fail_on = fail_on
-        self._classifier = Classifier(name="default", kind="single", labels=tuple(labels), model="fake", revision="0")
+        self._classifier = Classifier("default", "single", tuple(labels), model="fake", revision=revision)
 
     @property
     def classifiers(self) -> tuple[Classifier, ...]:
@@ -35,6 +45,10 @@ class FakeEngine:
     @property
     def place(self) -> tuple[str, str]:
         return "cpu", "float32"
+
+    @property
+    def parts(self) -> tuple[EnginePart, ...]:
+        return (EnginePart((self._classifier.name, "encoder"), "fake", 1, 1, packed=True, why_padded=""),)
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         errors = {i: "holds a lone surrogate" for i, text in enumerate(texts) if not _is_unicode(text)}
@@ -62,6 +76,9 @@ class FakeEngine:
             scores[i, self._winner(words)] = TOP_SCORE if labels > 1 else 1.0
             embeddings[i] = self._embed(words)
         return Predictions((self._classifier,), (scores,), embeddings, failed=failed)
+
+    def close(self) -> None:
+        self.closed += 1
 
     def _winner(self, words: Sequence[str]) -> int:
         return crc32(" ".join(words).encode()) % len(self._classifier.labels)

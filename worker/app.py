@@ -22,8 +22,9 @@ from worker import __version__
 from worker.clusters.none import NoClusters
 from worker.clusters.process import ClusterProcess
 from worker.clusters.recipe import Recipe
+from worker.engines import make_shadow, reloadable
 from worker.errors import SettingsError, Stop, Unreachable
-from worker.inflight import InFlight
+from worker.inflight import InFlight, Load
 from worker.kafka.client import make_consumer, make_producer
 from worker.kafka.delivery import DiscardingDelivery, FlushingDelivery, TransactionalDelivery, pause_s
 from worker.kafka.failures import explained
@@ -34,12 +35,13 @@ from worker.kafka.topics import TopicAdmin, TopicSpec, required_topics
 from worker.metrics import Metrics
 from worker.monitor import Monitor
 from worker.pipeline import Pipeline
-from worker.policy.routes import Policy, findings
-from worker.results import ResultForm
+from worker.policy.routes import findings
+from worker.reload import Reloadable
+from worker.rules import make_decoder, make_form, make_policy
 from worker.settings import Settings
+from worker.shadow import Shadow
 from worker.sizing import BatchSizer, Sizing
 from worker.tagging import Rules, Tagging
-from worker.text.decode import Decoder, TopicFormat
 from worker.types import Clusters, Delivery, Engine
 
 log = structlog.get_logger()
@@ -67,6 +69,8 @@ class Worker:
 
     pipeline: Pipeline
     monitor: Monitor
+    engine: Reloadable
+    shadow: Shadow | None
     clusters: Clusters
     drain_timeout_s: float
 
@@ -79,24 +83,10 @@ class Worker:
         finally:
             log.info("stopped", **asdict(self.monitor.status().totals))
             self.clusters.close()
+            if self.shadow:
+                self.shadow.close()
+            self.engine.close()
             self.monitor.close()
-
-
-def load_model(settings: Settings) -> Engine:
-    """The engine that the settings name. Raises `SettingsError`."""
-    from worker.model.engine import load_engine
-
-    model = settings.model
-    return load_engine(
-        path=model.path,
-        name=model.name,
-        labels=model.labels,
-        device=model.device,
-        dtype=model.dtype,
-        max_batch_tokens=model.max_batch_tokens,
-        allow_download=model.allow_download,
-        threads=model.threads,
-    )
 
 
 def make_clusters(settings: Settings) -> Clusters:
@@ -116,55 +106,17 @@ def make_clusters(settings: Settings) -> Clusters:
     )
 
 
-def make_tagging(settings: Settings, engine: Engine, clusters: Clusters, metrics: Metrics) -> Tagging:
+def make_tagging(
+    settings: Settings, engine: Engine, clusters: Clusters, metrics: Metrics, shadow: Shadow | None = None
+) -> Tagging:
     """The stages between input and output, the same with and without Kafka. Raises `SettingsError`."""
     policy = make_policy(settings)
     wrong = findings(policy, engine.classifiers)
     if wrong:
         raise SettingsError(wrong[0])
     rules = Rules(policy, settings.model.multi_threshold, make_form(settings), settings.batch.max_tokens)
-    return Tagging(decode=make_decoder(settings), engine=engine, clusters=clusters, rules=rules, metrics=metrics)
-
-
-def make_policy(settings: Settings) -> Policy:
-    review = settings.policy.review
-    return Policy(
-        default_topic=settings.output.topic,
-        primary=settings.policy.primary,
-        routes=settings.policy.routes,
-        review_topic=review.topic if review else None,
-        review_below=review.below if review else 0.0,
-    )
-
-
-def make_form(settings: Settings) -> ResultForm:
-    output = settings.output
-    return ResultForm(
-        format=output.format,
-        partition=output.partition,
-        include_text=output.include_text,
-        timestamp=output.timestamp,
-        dead_letter_topic=settings.dead_letter.topic,
-        default_topic=output.topic,
-    )
-
-
-def make_decoder(settings: Settings) -> Decoder:
-    given = settings.input
-    default = TopicFormat(given.format, given.fields.model_dump(), given.keep_unknown_fields)
-    topics = {
-        topic.topic: TopicFormat(
-            topic.format or given.format, (topic.fields or given.fields).model_dump(), given.keep_unknown_fields
-        )
-        for topic in given.topics
-    }
-    return Decoder(
-        max_bytes=settings.text.max_bytes,
-        default=default,
-        topics=topics,
-        tombstones=given.tombstones,
-        blank_text=given.blank_text,
-        replay_topic=settings.dead_letter.replay_topic,
+    return Tagging(
+        decode=make_decoder(settings), engine=engine, clusters=clusters, rules=rules, metrics=metrics, shadow=shadow
     )
 
 
@@ -207,17 +159,19 @@ def await_kafka(attempt: Callable[[], T]) -> T:
         count += 1
 
 
-def make_worker(settings: Settings, engine: Engine, mode: Mode) -> Worker:
-    """Wire all parts. Connects to Kafka. Raises `SettingsError` and `Stop`."""
+def make_worker(settings: Settings, loaded: Engine, mode: Mode) -> Worker:
+    """Wire all parts around a loaded engine. Connects to Kafka. Raises `SettingsError` and `Stop`."""
     if not settings.input.topics and not settings.input.pattern:
         raise SettingsError("nothing to read: set input.topics or input.pattern")
     connection = Connection.of(settings.kafka)
     await_kafka(lambda: ensure_topics(settings, connection, dry_run=mode.dry_run))
     metrics = Metrics(CollectorRegistry())
-    _describe(settings, engine, metrics)
+    _describe(settings, metrics)
+    engine = reloadable(settings, loaded, metrics)
+    shadow = make_shadow(settings, metrics)
     clusters = make_clusters(settings)
-    tagging = make_tagging(settings, engine, clusters, metrics)
-    in_flight = InFlight()
+    tagging = make_tagging(settings, engine, clusters, metrics, shadow)
+    in_flight = InFlight(max_tokens=in_flight_limit(settings).tokens)
     monitor = Monitor(
         metrics=metrics,
         in_flight=in_flight,
@@ -243,26 +197,21 @@ def make_worker(settings: Settings, engine: Engine, mode: Mode) -> Worker:
         stage_deadline_s=settings.delivery.stage_deadline_s,
         stall_s=STALL_S,
     )
-    return Worker(pipeline, monitor, clusters, settings.delivery.drain_timeout_s)
+    return Worker(pipeline, monitor, engine, shadow, clusters, settings.delivery.drain_timeout_s)
 
 
-def _describe(settings: Settings, engine: Engine, metrics: Metrics) -> None:
+def in_flight_limit(settings: Settings) -> Load:
+    """The most that is between a poll and its commit; a single record of more than a whole batch goes alone."""
     batch = settings.batch
-    metrics.set_build(version=__version__, python=platform.python_version())
-    metrics.set_limits(
-        records=batch.slots * batch.max_records,
-        bytes=batch.slots * batch.max_bytes,
-        tokens=batch.slots * batch.max_tokens,
+    return Load(
+        batch.slots, batch.slots * batch.max_records, batch.slots * batch.max_bytes, batch.slots * batch.max_tokens
     )
-    device, dtype = engine.place
-    for classifier in engine.classifiers:
-        metrics.set_model(
-            classifier=classifier.name,
-            model=classifier.model,
-            revision=classifier.revision,
-            device=device,
-            dtype=dtype,
-        )
+
+
+def _describe(settings: Settings, metrics: Metrics) -> None:
+    limit = in_flight_limit(settings)
+    metrics.set_build(version=__version__, python=platform.python_version())
+    metrics.set_limits(records=limit.records, bytes=limit.bytes, tokens=limit.tokens)
 
 
 def _source(

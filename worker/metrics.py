@@ -17,10 +17,13 @@ from prometheus_client.core import HistogramMetricFamily
 
 from schemas import Reason
 from worker.errors import AbortReason
+from worker.types import EnginePart
 
 Stage = Literal["poll", "prepare", "infer", "route", "deliver"]
+ReloadOutcome = Literal["done", "refused"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 ABORT_REASONS: tuple[AbortReason, ...] = get_args(AbortReason)
+RELOAD_OUTCOMES: tuple[ReloadOutcome, ...] = get_args(ReloadOutcome)
 
 # From one forward pass of a short text to the deadline of a stage.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
@@ -29,6 +32,7 @@ _RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 _TOKENS = tuple(4**n for n in range(2, 11))  # 16 to 1,048,576
 _UNITS = ("records", "bytes", "tokens")  # what is in flight is counted in each
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1)
+_SHIFTS = (-0.5, -0.2, -0.1, -0.05, -0.01, 0.01, 0.05, 0.1, 0.2, 0.5, 1)  # of a score: from -1 to 1
 
 
 class BatchHistogram:
@@ -98,6 +102,18 @@ class BatchCounts:
     clustered: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by table and whether assigned
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowCounts:
+    """What a sample for the shadow adds: its texts by what became of them, `labels` by label and fate, score shifts."""
+
+    agreed: int = 0
+    differed: int = 0
+    skipped: int = 0
+    failed: int = 0
+    labels: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    score_shifts: Sequence[float] = ()
+
+
 class Metrics:
     """All metrics of one worker."""
 
@@ -106,6 +122,7 @@ class Metrics:
         self._declare_records()
         self._declare_batches()
         self._declare_delivery()
+        self._declare_models()
         self._declare_state()
         self._start_known_series_at_zero()
 
@@ -143,6 +160,18 @@ class Metrics:
         self.clustered = self._counter("cluster_texts_total", "Texts by what became of them.", "table", "outcome")
         self.samples_left_out = self._counter("cluster_samples_left_out_total", "Texts not offered to the learner.")
 
+    def _declare_models(self) -> None:
+        self.reloads = self._counter("reloads_total", "Models loaded beside the running one.", "outcome")
+        self.shadow_texts = self._counter(
+            "shadow_texts_total", "Texts drawn for the shadow, by what became of them.", "outcome"
+        )
+        self.shadow_labels = self._counter(
+            "shadow_labels_total", "Labels given by both models, or by one of them.", "label", "outcome"
+        )
+        self.shadow_shift = self._histogram(
+            "shadow_score_shift", "The shadow's score of the running model's label less that model's own.", _SHIFTS
+        )
+
     def _declare_state(self) -> None:
         self.lag_records = self._gauge("lag_records", "Offsets up to the end of the partition.", "topic", "partition")
         self.lag_seconds = self._gauge("lag_seconds", "Age of the next record to read.", "topic", "partition")
@@ -161,6 +190,13 @@ class Metrics:
             "device",
             "dtype",
         )
+        self.model_layers = self._gauge(
+            "model_layers",
+            "Layers of a model, computed for it alone or shared with another.",
+            "names",
+            "layout",
+            "work",
+        )
 
     def _start_known_series_at_zero(self) -> None:
         """A counter that appears with its first event hides that event from `rate()`."""
@@ -170,6 +206,9 @@ class Metrics:
             self.aborts.labels(abort)
         for reason in Reason:
             self.dead_letters.labels(reason.value)
+        for outcome in RELOAD_OUTCOMES:
+            self.reloads.labels(outcome)
+        self.count_shadow(ShadowCounts())
 
     def count_consumed(self, records: Mapping[str, int]) -> None:
         """Records polled, by topic."""
@@ -200,6 +239,15 @@ class Metrics:
 
     def count_abort(self, reason: AbortReason) -> None:
         self.aborts.labels(reason).inc()
+
+    def count_reload(self, outcome: ReloadOutcome) -> None:
+        self.reloads.labels(outcome).inc()
+
+    def count_shadow(self, counts: ShadowCounts) -> None:
+        for outcome in ("agreed", "differed", "skipped", "failed"):
+            self.shadow_texts.labels(outcome).inc(getattr(counts, outcome))
+        _count(self.shadow_labels, counts.labels.items())
+        self.shadow_shift.observe(counts.score_shifts)
 
     def set_lag(self, topic: str, partition: int, records: int, seconds: float | None) -> None:
         """`seconds` is None while the age of the next record is not known: then there is no such series."""
@@ -237,6 +285,14 @@ class Metrics:
 
     def forget_models(self) -> None:
         self.model.clear()
+
+    def set_parts(self, parts: Iterable[EnginePart]) -> None:
+        """What the engine is made of; what it was made of before is forgotten."""
+        self.model_layers.clear()
+        for part in parts:
+            names, layout = _clean(",".join(part.names)), "packed" if part.packed else "padded"
+            self.model_layers.labels(names, layout, "computed").set(part.computed)
+            self.model_layers.labels(names, layout, "shared").set(part.layers - part.computed)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"tagstream_{name}", documentation, labels, registry=self.registry)

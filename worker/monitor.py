@@ -273,10 +273,12 @@ class Monitor:
         )
 
     def _model_status(self) -> ModelStatus | None:
-        classifier = next(iter(self._engine.classifiers), None)
-        if classifier is None:
+        engine = self._engine
+        if not engine.parts:
             return None
-        return ModelStatus(classifier.model, classifier.revision, *self._engine.place)
+        first = next(iter(engine.classifiers), None)
+        name, revision = (first.model, first.revision) if first else (engine.parts[0].model, engine.encoder)
+        return ModelStatus(name, revision, *engine.place, engine.parts)
 
     def _cluster_status(self) -> ClusterStatus | None:
         summary = self._clusters.summary()

@@ -158,24 +158,104 @@ class TextSettings(Section):
     """What is done to a text before the model sees it."""
 
     max_bytes: Positive = Field(default=1_000_000, description="A longer value is bad input, not a long text.")
+    long: Literal["truncate", "windows"] = Field(
+        default="truncate",
+        description="A text longer than the model reads: its end is cut off, or it is read in overlapping windows.",
+    )
+    window_overlap: Annotated[int, Field(ge=0)] = Field(
+        default=32, description="Tokens that two neighbouring windows share."
+    )
+    window_pooling: Literal["mean", "max"] = Field(
+        default="mean", description="How the logits of a text's windows are put together."
+    )
+
+
+ClassifierName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+class ClassifierSettings(Section):
+    """One more classifier over the same texts; what its model has in common with the others is computed once."""
+
+    name: ClassifierName = Field(description="Its name in results and metrics.")
+    path: str = Field(description="Directory, hub id, or `minilm`.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Names for the model's labels.")
+
+
+class ZeroShotSettings(Section):
+    """A classifier without training data: the label whose descriptions are nearest to the text."""
+
+    name: ClassifierName = Field(description="Its name in results and metrics.")
+    labels: dict[str, tuple[str, ...]] = Field(
+        description="Label → one or more descriptions of it, or texts that are examples of it."
+    )
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _one_description_is_enough(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            raise ValueError("must map each label to its descriptions")
+        return {label: (texts,) if isinstance(texts, str) else texts for label, texts in value.items()}
+
+    @field_validator("labels")
+    @classmethod
+    def _two_labels_at_least(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if len(value) < 2:
+            raise ValueError("needs at least two labels to choose from")
+        empty = next((label for label, texts in value.items() if not texts or not all(map(str.strip, texts))), None)
+        if empty is not None:
+            raise ValueError(f"label {empty!r} has an empty description")
+        return value
+
+
+class ShadowSettings(Section):
+    """A second model that sees a share of the traffic; how far it agrees is in the metrics, its results go nowhere."""
+
+    path: str = Field(description="Directory, hub id, or `minilm`; compared with the classifier of model.path.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Names for the model's labels.")
+    share: Annotated[float, Field(gt=0, le=1)] = Field(default=0.1, description="Share of the texts that it sees.")
 
 
 class ModelSettings(Section):
     """The model that gives labels and embeddings."""
 
     path: str = Field(default="minilm", description="Directory, hub id, or `minilm`: the encoder of that extra.")
-    name: str = Field(default="default", description="The classifier's name in results and metrics.")
+    name: ClassifierName = Field(default="default", description="The classifier's name in results and metrics.")
     labels: dict[str, str] = Field(default_factory=dict, description="Names for the model's labels, e.g. LABEL_0: ham.")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="auto: float32 on the CPU, bfloat16 on CUDA (float16 on older cards)."
+    classifiers: tuple[ClassifierSettings, ...] = Field(
+        default=(), description="More classifiers, each {name, path, labels}."
     )
-    max_batch_tokens: Positive = Field(default=2048, description="Tokens of one forward pass, padding included.")
+    zero_shot: tuple[ZeroShotSettings, ...] = Field(
+        default=(), description="Classifiers without training, each {name, labels}: label → descriptions."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        default="auto",
+        description="auto: float32 on the CPU, bfloat16 on CUDA (float16 on older cards). int8: faster on a CPU and"
+        " lossy; needs model.evaluation.",
+    )
+    evaluation: Path | None = Field(
+        default=None, description="JSON lines with text and label: what int8 loses on them is measured at start."
+    )
+    max_batch_tokens: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Tokens of one forward pass, padding included; 0: chosen by device and memory."
+    )
     multi_threshold: Fraction = Field(default=0.5, description="A multi-label model gives the labels above it.")
     allow_download: bool = Field(default=False, description="Let a hub id be downloaded at start.")
     threads: Annotated[int, Field(ge=0)] = Field(
         default=0, description="CPU threads of a forward pass; 0: the CPU quota."
     )
+    watch_s: Annotated[float, Field(ge=0)] = Field(
+        default=10.0, description="Seconds between looks for a new model in its directory; 0: only on SIGHUP."
+    )
+    shadow: ShadowSettings | None = Field(default=None, description="A model to compare with: {path, labels, share}.")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [self.name, *(c.name for c in self.classifiers), *(z.name for z in self.zero_shot)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"model: two classifiers are called {twice!r}; give each a name of its own")
+        return self
 
 
 class ClusterSettings(Section):
@@ -183,6 +263,10 @@ class ClusterSettings(Section):
 
     enabled: bool = Field(default=True, description="Assign clusters.")
     table: str = Field(default="default", description="The table's name in results.")
+    encoder: str | None = Field(
+        default=None,
+        description="Directory, hub id, or `minilm`: what gives the embeddings. Default: the base of model.path.",
+    )
     k: Annotated[int, Field(ge=2)] = Field(default=32, description="Number of clusters.")
     warmup: Positive = Field(default=2000, description="Texts before the first table; until then all are unassigned.")
     unassigned_quantile: Fraction = Field(

@@ -31,6 +31,7 @@ from worker.results import (
     refused_result,
     result,
 )
+from worker.shadow import Shadow
 from worker.types import (
     Assignments,
     Batch,
@@ -63,12 +64,22 @@ class Rules:
 class Tagging:
     """The stages over one engine and one cluster table."""
 
-    def __init__(self, *, decode: Decode, engine: Engine, clusters: Clusters, rules: Rules, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        decode: Decode,
+        engine: Engine,
+        clusters: Clusters,
+        rules: Rules,
+        metrics: Metrics,
+        shadow: Shadow | None = None,
+    ) -> None:
         self._decode = decode
         self._engine = engine
         self._clusters = clusters
         self._rules = rules
         self._metrics = metrics
+        self._shadow = shadow
 
     def prepare(self, batch: Batch) -> list[Prepared]:
         self._metrics.count_consumed(Counter(record.topic for record in batch.records))
@@ -109,7 +120,10 @@ class Tagging:
             self._metrics.observe_batch(
                 records=len(prepared.batch.records), tokens=int(lengths.sum()), padding_share=predictions.padding_share
             )
-        self._clusters.learn(predictions.embeddings, [message.text for message in prepared.messages])
+        texts = [message.text for message in prepared.messages]
+        self._clusters.learn(predictions.embeddings, texts)
+        if self._shadow:
+            self._shadow.offer(texts, predictions, prepared.tokenized.errors)
 
     def _outputs(
         self, record: Record, decoded: Decoded, tags: Tags | DeadLetter | None, now: datetime

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -92,7 +93,8 @@ class Message:
     """A decoded, validated record: what the model is to read, and what the result has to say of its source.
 
     `charset` is what the bytes were read as; `charset_guessed` says that it was not declared, or declared wrongly.
-    `replays` counts how often the record has come back from the dead-letter topic.
+    `replays` counts how often the record has come back from the dead-letter topic. `timestamp` is when the text was
+    written, as its sender says; the record's own is in `origin`.
     """
 
     id: str
@@ -103,6 +105,7 @@ class Message:
     charset: str = "utf-8"
     charset_guessed: bool = False
     replays: int = 0
+    timestamp: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,8 @@ class Tokenized:
     """Token ids of n texts, special tokens included, as the engine wants them.
 
     `ids[i]` is None where text i could not be tokenised (`errors[i]` says why, without text). `windows[i]` is the
-    number of rows of a forward pass that text i takes; `truncated[i]`: the model does not see its end.
+    number of rows of a forward pass that text i takes; `truncated[i]`: the model does not see its end. `generation`
+    is for engines that can be changed while running: the one that made the ids has to compute them.
     """
 
     ids: Sequence[Any]
@@ -146,6 +150,7 @@ class Tokenized:
     windows: NDArray[np.int32]
     truncated: NDArray[np.bool_]
     errors: Mapping[int, str] = field(default_factory=dict)
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +274,38 @@ class Delivery(Protocol):
         """Bounded; never raises."""
 
 
+@dataclass(frozen=True, slots=True)
+class EnginePart:
+    """One model of an engine. Of its `layers`, `computed` run for it alone; the rest is another part's work.
+
+    `names` are the classifiers that read it, and `encoder`. `why_padded` is empty where its texts are packed.
+    """
+
+    names: tuple[str, ...]
+    model: str
+    layers: int
+    computed: int
+    packed: bool
+    why_padded: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionLoss:
+    """What a lower precision costs on `texts` of the user's own evaluation set.
+
+    The accuracies are of the first classifier, in float32 and as it is used. `agreement` is the share of texts to
+    which every classifier still gives the same label; `cosine` the mean one of the embeddings with those in float32.
+    """
+
+    texts: int
+    accuracy_float32: float
+    accuracy: float
+    agreement: float
+    cosine: float
+
+
 class Engine(Protocol):
-    """One model. `tokenize` runs in the prepare thread, `infer` in the infer thread, at the same time."""
+    """One model or several. `tokenize` runs in the prepare thread, `infer` in the infer thread, at the same time."""
 
     @property
     def classifiers(self) -> tuple[Classifier, ...]: ...
@@ -279,11 +314,22 @@ class Engine(Protocol):
     def place(self) -> tuple[str, str]:
         """Device and dtype, as torch names them."""
 
+    @property
+    def encoder(self) -> str:
+        """Fingerprint of what gives the embeddings: those of another one must not be compared with them."""
+
+    @property
+    def parts(self) -> tuple[EnginePart, ...]:
+        """What it is made of, and what of that is shared."""
+
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         """Never raises for a text: what cannot be tokenised is in `errors`."""
 
     def infer(self, tokenized: Tokenized) -> Predictions:
         """One pass over all texts that have ids, results in the order of the texts. Any batch size, 0 included."""
+
+    def close(self) -> None:
+        """Give back what it holds. Bounded; never raises; no other verb may be running."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from worker.clusters.assign import assign
 from worker.clusters.none import NoClusters
 from worker.clusters.table import Table
+from worker.frames import Frame
 
 TABLE = Table(
     "t",
@@ -78,7 +79,7 @@ def test_switched_off():
 @pytest.mark.parametrize("table", [TABLE, Table("leer ü")], ids=["full", "empty"])
 def test_a_table_survives_its_bytes(table):
     """What one process writes is what the other reads."""
-    back = Table.from_bytes(table.to_bytes())
+    back = Table.from_frame(Frame.from_bytes(table.to_frame().to_bytes()))
     assert (back.name, back.version, back.ids, back.names) == (table.name, table.version, table.ids, table.names)
     assert back.threshold == table.threshold
     np.testing.assert_array_equal(back.centres, table.centres)

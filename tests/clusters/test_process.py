@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
-import orjson
 import pytest
 import structlog
 
-from worker.clusters import child, wire
+from tests.children import assert_gone, pid_of_child
 from worker.clusters.process import QUEUED_OFFERS, ClusterProcess
 from worker.clusters.recipe import Recipe
 from worker.clusters.sampling import Sampler
-from worker.clusters.table import Table
 
 RECIPE = Recipe(table="t", k=2, warmup=20)
 ROWS = np.tile(np.eye(2, 3, dtype=np.float32), (10, 1))
 TEXTS = ["refund my card", "parcel came late"] * 10
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -42,12 +35,6 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline, "never came true"
         pause.wait(0.005)
-
-
-def pid_of_child() -> int:
-    (process,) = multiprocessing.active_children()
-    assert process.pid is not None
-    return process.pid
 
 
 def test_a_table_comes_back(clusters):
@@ -111,46 +98,6 @@ def test_close_leaves_no_process_behind(clusters):
     assert not clusters.alive
     assert not clusters._courier.is_alive()
     assert clusters.assign(ROWS).ids == [None] * 20
-
-
-def assert_gone(pid: int) -> None:
-    with pytest.raises(ProcessLookupError):  # a zombie could still be signalled
-        os.kill(pid, 0)
-
-
-def test_the_child_outlives_signals_but_not_its_parent():
-    """SIGINT and SIGTERM are the worker's business; the end of the pipe, as when the worker dies, ends the child."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=child.serve, args=(theirs, orjson.dumps(RECIPE)), daemon=True)
-    process.start()
-    theirs.close()
-    frame = wire.pack({"words": [[]] * 20}, ROWS)
-    ours.send_bytes(frame)
-    assert Table.from_bytes(ours.recv_bytes()[1:]).ids == (1, 2)
-    os.kill(process.pid, signal.SIGINT)
-    os.kill(process.pid, signal.SIGTERM)
-    ours.send_bytes(frame)
-    assert ours.recv_bytes() == child.UNCHANGED
-    ours.close()
-    process.join(60)
-    assert process.exitcode == 0
-
-
-def test_a_worker_that_forgets_to_close_still_ends(tmp_path):
-    """The interpreter's exit ends the child, although it ignores SIGTERM."""
-    script = tmp_path / "main.py"
-    script.write_text(
-        "from worker.clusters.process import ClusterProcess\n"
-        "from worker.clusters.recipe import Recipe\n"
-        "if __name__ == '__main__':\n"
-        "    clusters = ClusterProcess(recipe=Recipe(), samples_per_s=1, names=False, clock=lambda: 0.0)\n"
-        "    assert clusters.alive\n"
-    )
-    done = subprocess.run(
-        [sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_samples_are_bounded_by_the_rate():

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.model.stock import load, predict
 from tests.model.tiny import WORDS, config_of, write_encoder, write_sentence_files
 from worker.errors import SettingsError
-from worker.model.engine import load_engine
 from worker.training.head import TrainedHead, train_head
 
 
@@ -42,9 +42,9 @@ def train(encoder: Path, out: Path, labels: list[str], **options: Any) -> Traine
 def test_the_written_directory_is_a_classifier(encoder: Path, tmp_path: Path, labels: list[str]) -> None:
     """It is loaded like any model, and labels as well as the training said."""
     report = train(encoder, tmp_path / "model", labels)
-    engine = load_engine(path=str(tmp_path / "model"), device="cpu")
+    engine = load(tmp_path / "model")
     texts, names = corpus(labels)
-    found = engine.infer(engine.tokenize(texts))
+    found = predict(engine, texts)
     got = [engine.classifiers[0].labels[best] for best in found.scores[0].argmax(axis=1)]
     assert report.accuracy > 0.7
     assert np.mean([a == b for a, b in zip(got, names, strict=True)]) > 0.7

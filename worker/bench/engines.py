@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from worker.types import Classifier, Engine, Predictions, Tokenized
+from worker.types import Classifier, Engine, EnginePart, Predictions, Tokenized
 
 WIDTH = 384  # of a small encoder's embedding
 
@@ -24,11 +24,22 @@ class _Around:
         return self._engine.classifiers
 
     @property
+    def encoder(self) -> str:
+        return self._engine.encoder
+
+    @property
     def place(self) -> tuple[str, str]:
         return self._engine.place
 
+    @property
+    def parts(self) -> tuple[EnginePart, ...]:
+        return self._engine.parts
+
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         return self._engine.tokenize(texts)
+
+    def close(self) -> None:
+        self._engine.close()
 
 
 class TimedEngine(_Around):
@@ -69,7 +80,9 @@ class StandIn:
     """Gives every text the same scores, at once: results as large as real ones, and no computing."""
 
     classifiers = (Classifier("default", "single", ("one", "two", "three", "four"), "stand-in", "0"),)
+    encoder = ""
     place = ("cpu", "float32")
+    parts: tuple[EnginePart, ...] = ()
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
         count = len(texts)
@@ -80,10 +93,14 @@ class StandIn:
         scores = np.tile(np.array([0.1, 0.2, 0.3, 0.4], np.float32), (count, 1))
         return Predictions(self.classifiers, (scores,), np.zeros((count, WIDTH), np.float32))
 
+    def close(self) -> None:
+        pass
+
 
 def first_of(tokenized: Tokenized, count: int) -> Tokenized:
     """Its first texts alone."""
-    return Tokenized(
+    return replace(
+        tokenized,
         ids=tokenized.ids[:count],
         lengths=tokenized.lengths[:count],
         windows=tokenized.windows[:count],

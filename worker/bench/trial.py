@@ -133,12 +133,12 @@ def _single(request: Request, settings: Settings) -> dict[str, Any]:
 
 
 def _engine(request: Request, settings: Settings) -> TimedEngine:
-    from worker import app
+    from worker import engines
     from worker.model.none import NoModel
 
     made: Engine
     if request.engine == "model":
-        made = app.load_model(settings)
+        made = engines.load_model(settings)
     else:
         made = StandIn() if request.engine == "stand_in" else NoModel()
     return TimedEngine(FirstOfEach(made, request.first_of_each) if request.first_of_each else made)

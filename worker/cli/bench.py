@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,17 +53,17 @@ def command(
 
 
 def _stages(settings: Settings, count: int) -> dict[str, Any]:
-    from worker import app
+    from worker import engines
     from worker.bench.stages import by_batch_size, by_stage
     from worker.bench.texts import load_texts
 
     texts = load_texts(_folder(), count)
     _say(f"loading {settings.model.path}")
-    engine = app.load_model(settings)
-    _say("the bare engine by batch size")
-    sizes = by_batch_size(engine, texts)
-    _say("the stages around it")
-    return {"bare engine, texts/s by batch size": sizes, "stages, us a text": by_stage(settings, engine, texts)}
+    with contextlib.closing(engines.load_model(settings)) as engine:
+        _say("the bare engine by batch size")
+        sizes = by_batch_size(engine, texts)
+        _say("the stages around it")
+        return {"bare engine, texts/s by batch size": sizes, "stages, us a text": by_stage(settings, engine, texts)}
 
 
 def _pipeline(settings: Settings, config: Path | None, assignments: tuple[str, ...], quick: bool) -> Findings:

@@ -77,21 +77,22 @@ def _machine() -> Iterator[Finding]:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    from worker import app
+    from worker import engines, rules
     from worker.checks.finding import error, ok, skipped
     from worker.checks.machine import judge_labels
     from worker.model.folder import placeholder_labels
     from worker.policy.routes import findings
 
     try:
-        engine = app.load_model(settings)
+        engine = engines.load_model(settings)
     except SettingsError as failure:
         yield error("model", settings.model.path, str(failure), "see the settings under model")
         yield skipped("policy", "no model")
         return
+    engine.close()  # what it says of itself is enough
     labels = [label for classifier in engine.classifiers for label in classifier.labels]
     yield from judge_labels(engine.classifiers, placeholder_labels(labels))
-    wrong = [line.rpartition("; ") for line in findings(app.make_policy(settings), engine.classifiers)]
+    wrong = [line.rpartition("; ") for line in findings(rules.make_policy(settings), engine.classifiers)]
     yield from (error("policy", "", what, do) for what, _, do in wrong)
     if not wrong:
         yield ok("policy", "", "every route has a label")
@@ -100,16 +101,17 @@ def _model(settings: Settings) -> Iterator[Finding]:
 def _brokers(connection: Connection) -> Iterator[Finding]:
     """Each server of kafka.bootstrap, and each broker at the address that it tells clients to come back to."""
     from worker.checks.finding import error, ok, warning
-    from worker.checks.reach import Unreachable, connect, reach, resolve
-    from worker.checks.wire import Address
+    from worker.kafka.reach import NotReached, connect, reach, resolve
+    from worker.kafka.wire import Address
 
+    options = connection.client_options()
     advertised: dict[Address, None] = {}
-    failures: dict[str, Unreachable] = {}
+    failures: dict[str, NotReached] = {}
     for server in connection.servers:
         try:
-            advertised |= dict.fromkeys(reach(connection, server))
+            advertised |= dict.fromkeys(reach(options, server))
             yield ok("broker", server, f"lets us in ({connection.security_protocol})")
-        except Unreachable as failure:
+        except NotReached as failure:
             failures[server] = failure
     severity = warning if advertised else error  # one server is enough to begin with
     for server, why in failures.items():
@@ -118,7 +120,7 @@ def _brokers(connection: Connection) -> Iterator[Finding]:
         try:
             resolve(address)
             connect(address, connection.request_timeout_s).close()
-        except Unreachable as failure:
+        except NotReached as failure:
             what = f"is where the brokers send clients, but {failure.what}"
             yield error("address", f"{address.host}:{address.port}", what, "mend the broker's advertised.listeners")
 
@@ -160,7 +162,8 @@ def _topics(settings: Settings, connection: Connection, cluster: Cluster) -> Ite
     if not inputs:
         yield error("input", "", "there is nothing to read", "set input.topics, or an input.pattern that matches")
     there = {topic: found[topic].id for topic in inputs if topic in found}
-    yield from _tried("input", lambda: _input(settings, connection, there))
+    compacted = [s.name for s in specs if s.purpose != "input" and s.name in found and found[s.name].is_compacted]
+    yield from _tried("input", lambda: _input(settings, connection, there, compacted))
     yield from (skipped("input", f"topic {topic} is missing") for topic in inputs if topic not in found)
 
 
@@ -173,17 +176,19 @@ def _matching(settings: Settings, names: Sequence[str]) -> list[TopicSpec]:
     return [TopicSpec(name, "input", 1, 1) for name in names if re.match(pattern, name)]
 
 
-def _input(settings: Settings, connection: Connection, topics: Mapping[str, str | None]) -> Iterator[Finding]:
+def _input(
+    settings: Settings, connection: Connection, topics: Mapping[str, str | None], compacted: Sequence[str]
+) -> Iterator[Finding]:
     """The group's place in each topic, given with its id, and what its newest records look like."""
-    from worker import app
+    from worker import rules
     from worker.checks.finding import error
-    from worker.checks.inputs import judge_sample, judge_stamps
+    from worker.checks.inputs import judge_keys, judge_sample, judge_stamps
     from worker.checks.probes import hold, sample
     from worker.checks.topics import judge_group
 
     held = hold(connection, settings.kafka.group_id, topics)
     records, failures = sample(connection, held, SAMPLE_TIMEOUT_S)
-    decode = app.make_decoder(settings)
+    decode = rules.make_decoder(settings)
     for topic, topic_id in topics.items():
         yield judge_group(topic, topic_id, _of(topic, held), settings.input.on_gap)
         ours = [record for record in records if record.topic == topic]
@@ -192,6 +197,7 @@ def _input(settings: Settings, connection: Connection, topics: Mapping[str, str 
     for partition, why in failures.items():
         where = f"{partition.topic}[{partition.partition}]"
         yield error("input", where, f"its newest records cannot be read: {why}", "see docs/operations.md")
+    yield from judge_keys(records, compacted)
     yield from judge_stamps(records, time.time())
 
 

@@ -19,18 +19,21 @@ from worker.settings import Settings
 @click.option("--until", metavar="end|TIME", help="Stop there: a bounded backfill, in a consumer group of its own.")
 @click.option("--dry-run", is_flag=True, help="Tag and count, without a consumer group and without writing.")
 def command(settings: Settings, until: str | None, dry_run: bool) -> None:
-    from worker import app, logs
+    from worker import app, engines, logs
 
     logs.configure(settings.logging.level, settings.logging.format)
     app.settle_environment()
     mode = app.Mode(_parse_until(until), dry_run)
-    worker = app.make_worker(settings, app.load_model(settings), mode)
+    watch = engines.watch_folders(settings, lambda: worker.engine.reload())  # noted before the model is read
+    worker = app.make_worker(settings, engines.load_model(settings), mode)
     handle_signals(worker)
+    if watch:
+        watch.start()
     worker.run()
 
 
 def handle_signals(worker: Any) -> None:
-    """SIGTERM and SIGINT drain and stop, the second one at once; SIGUSR1 pauses, SIGUSR2 resumes."""
+    """SIGTERM and SIGINT drain and stop, the second one at once; SIGUSR1 pauses, SIGUSR2 resumes, SIGHUP reloads."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.SIG_DFL)
@@ -40,6 +43,7 @@ def handle_signals(worker: Any) -> None:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGUSR1, lambda *_: worker.pipeline.pause())
     signal.signal(signal.SIGUSR2, lambda *_: worker.pipeline.resume())
+    signal.signal(signal.SIGHUP, lambda *_: worker.engine.reload())
 
 
 def _parse_until(text: str | None) -> Any:

@@ -108,12 +108,11 @@ def run(settings: Settings, file: File, targets: Targets) -> None:
     """Load the model, run the pipeline to the end of the file, print the totals, after Ctrl-C too."""
     from prometheus_client import CollectorRegistry
 
-    from worker import app
+    from worker import app, engines
     from worker.files.report import Report
     from worker.files.source import FileSource
     from worker.metrics import Metrics
 
-    engine = app.load_model(settings)
     metrics = Metrics(CollectorRegistry())
     source = FileSource(
         stream=file.stream,
@@ -123,7 +122,10 @@ def run(settings: Settings, file: File, targets: Targets) -> None:
         max_batch_bytes=settings.batch.max_bytes,
     )
     report = Report(stream=sys.stderr, bar=targets.bar, position=lambda: source.position, size=_size(file.stream))
-    with contextlib.closing(app.make_clusters(settings)) as clusters:
+    with (
+        contextlib.closing(engines.load_model(settings)) as engine,
+        contextlib.closing(app.make_clusters(settings)) as clusters,
+    ):
         tagging = app.make_tagging(settings, engine, clusters, metrics)
         began = time.monotonic()
         try:

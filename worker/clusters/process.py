@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import multiprocessing
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
+from dataclasses import asdict
 
 import numpy as np
-import orjson
 import structlog
 from numpy.typing import NDArray
 
-from worker.clusters import child, wire
+from worker.child import CLOSE_TIMEOUT_S, Child, Lost
 from worker.clusters.assign import assign
+from worker.clusters.child import learning
 from worker.clusters.naming import words
 from worker.clusters.recipe import Recipe
 from worker.clusters.sampling import Sampler
 from worker.clusters.table import Table
+from worker.frames import Frame
 from worker.types import Assignments, ClusterSummary
 
 QUEUED_OFFERS = 4  # rides over one slow step of the learner; more would only be older
-CLOSE_TIMEOUT_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -43,18 +41,11 @@ class ClusterProcess:
         self._sampler = Sampler(per_s=samples_per_s)
         self._names = names
         self._clock = clock
-        self._offers: queue.Queue[bytes | None] = queue.Queue(QUEUED_OFFERS)
+        self._offers: queue.Queue[Frame | None] = queue.Queue(QUEUED_OFFERS)
         self._closing = False
-        spawn = multiprocessing.get_context("spawn")
-        self._connection, childs_end = spawn.Pipe()
-        self._process = spawn.Process(
-            target=child.serve, args=(childs_end, orjson.dumps(recipe)), name="cluster-learner", daemon=True
-        )
-        self._process.start()
-        childs_end.close()  # only the child may hold it: its death must be seen here as the end of the stream
-        self._courier = threading.Thread(target=self._carry, args=(self._connection,), name="clusters", daemon=True)
+        self._child = Child(learning, Frame(asdict(recipe)), name="cluster-learner")
+        self._courier = threading.Thread(target=self._carry, name="clusters", daemon=True)
         self._courier.start()
-        atexit.register(self.close)  # before multiprocessing's own, which would wait for the child for ever
 
     @property
     def table(self) -> Table:
@@ -64,7 +55,7 @@ class ClusterProcess:
     @property
     def alive(self) -> bool:
         """Whether the learner learns. Any thread."""
-        return self._courier.is_alive() and self._process.is_alive()
+        return self._courier.is_alive() and self._child.alive
 
     def summary(self) -> ClusterSummary:
         table = self._table
@@ -81,7 +72,7 @@ class ClusterProcess:
             return
         header = {"words": [words(texts[i]) if self._names else [] for i in taken]}
         try:
-            self._offers.put_nowait(wire.pack(header, embeddings[taken]))
+            self._offers.put_nowait(Frame(header, (embeddings[taken],)))
         except queue.Full:
             self.left_out += len(taken)
 
@@ -89,25 +80,20 @@ class ClusterProcess:
         if self._closing:
             return
         self._closing = True
-        atexit.unregister(self.close)
-        self._process.kill()  # a courier that waits for it sees the end of the stream
+        self._child.close()
         with contextlib.suppress(queue.Full):
             self._offers.put_nowait(None)
         self._courier.join(CLOSE_TIMEOUT_S)
-        self._process.join(CLOSE_TIMEOUT_S)
-        self._connection.close()
 
-    def _carry(self, connection: Connection) -> None:
+    def _carry(self) -> None:
         """Take offers to the child and tables back, one for one, until closed or the child is gone."""
-        detail = "the process ended"
-        with contextlib.suppress(EOFError, OSError):
+        try:
             while (offer := self._offers.get()) is not None:
-                connection.send_bytes(offer)
-                reply = connection.recv_bytes()
-                if reply.startswith(child.TABLE):
-                    self._table = Table.from_bytes(reply[len(child.TABLE) :])
-                elif reply.startswith(child.FAILED):
-                    detail = reply[len(child.FAILED) :].decode()
-                    break
-        if not self._closing:
-            log.error("cluster_learner_lost", table=self._table.name, version=self._table.version, detail=detail)
+                reply = self._child.ask(offer)
+                if reply.header:
+                    self._table = Table.from_frame(reply)
+        except Lost as error:
+            if not self._closing:
+                log.error(
+                    "cluster_learner_lost", table=self._table.name, version=self._table.version, detail=error.detail
+                )

@@ -1,4 +1,4 @@
-"""A snapshot of the clusters: what workers assign by, and its bytes for the way between processes."""
+"""A snapshot of the clusters: what workers assign by, and the frame it travels in between processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.clusters import wire
+from worker.frames import Frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,29 +29,27 @@ class Table:
     threshold: float = 0.0
     names: Mapping[int, str] = field(default_factory=dict)
 
-    def to_bytes(self) -> bytes:
+    def to_frame(self) -> Frame:
         header = {
             "name": self.name,
             "version": self.version,
             "ids": self.ids,
-            "counts": self.counts.tolist(),
-            "seen": self.seen.tolist(),
             "threshold": self.threshold,
             "names": [self.names.get(i) for i in self.ids],
         }
-        return wire.pack(header, self.centres)
+        return Frame(header, (self.centres, self.counts, self.seen))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Table:
-        header, centres = wire.unpack(data)
+    def from_frame(cls, frame: Frame) -> Table:
+        header, (centres, counts, seen) = frame
         ids = tuple(header["ids"])
         return cls(
             name=header["name"],
             version=header["version"],
             ids=ids,
             centres=centres,
-            counts=np.array(header["counts"], dtype=np.int64),
-            seen=np.array(header["seen"], dtype=np.int64),
+            counts=counts,
+            seen=seen,
             threshold=header["threshold"],
             names={i: name for i, name in zip(ids, header["names"], strict=True) if name},
         )

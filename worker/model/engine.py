@@ -1,245 +1,163 @@
-"""The engine: one forward pass gives the scores and the embedding of each text.
+"""The engine: from one pass over a batch's texts, the scores of every classifier and the embedding.
 
-Texts are sorted by length and run in padded micro-batches under a token budget; results come back in their order.
+Texts are sorted by length and packed under a token budget; results come back in their order.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
-import structlog
-import torch
 from numpy.typing import NDArray
 
-from worker.errors import SettingsError, Stop
-from worker.model.batching import Rows, micro_batches
-from worker.model.folder import ModelFolder, Pooling, read_folder, rename_labels
-from worker.model.loading import choose_device, choose_dtype, load_head, load_model, load_tokens
-from worker.model.threads import cpu_threads
-from worker.model.tokens import Tokens
-from worker.types import Classifier, Predictions, Tokenized
-
-log = structlog.get_logger(__name__)
-
-LONGEST_PROBE = 1024  # tokens; beyond the usual position tables, and seconds at most on a CPU
-
-
-def load_engine(
-    *,
-    path: str,
-    name: str = "default",
-    labels: Mapping[str, str] | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    max_batch_tokens: int = 2048,
-    allow_download: bool = False,
-    threads: int = 0,
-) -> TransformersEngine:
-    """Read and load a model; the arguments are the settings `model.*`. Blocks for seconds. Raises `SettingsError`.
-
-    `threads` (0: the CPU quota) is torch's number for one operation, for the whole process.
-    """
-    folder = read_folder(path, allow_download=allow_download)
-    renamed = replace(folder, labels=rename_labels(folder.labels, labels or {}))
-    return engine_of(renamed, name=name, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, threads=threads)
-
-
-def engine_of(
-    folder: ModelFolder,
-    *,
-    name: str = "default",
-    device: str = "auto",
-    dtype: str = "auto",
-    max_batch_tokens: int = 2048,
-    threads: int = 0,
-) -> TransformersEngine:
-    """Load a model that was read already; as `load_engine`."""
-    torch.set_num_threads(threads or cpu_threads())
-    place = choose_device(device)
-    model = load_model(folder, place, choose_dtype(dtype, place))
-    tokens, pad = load_tokens(folder, model.config.pad_token_id)
-    forward = Forward(model=model, pooling=folder.pooling, head=None, pad=pad, multi=folder.kind == "multi")
-    if folder.head == "linear":
-        forward.head = load_head(folder, forward.width, place)
-    classifier = Classifier(name, folder.kind, folder.labels, folder.name, folder.revision)
-    engine = TransformersEngine(
-        classifiers=() if folder.head is None else (classifier,),
-        tokens=tokens,
-        forward=forward,
-        max_batch_tokens=_whole_budget(max_batch_tokens, folder.max_length),
-    )
-    _probe(engine, folder)
-    return engine
-
-
-def _probe(engine: TransformersEngine, folder: ModelFolder) -> None:
-    """Run a short and a long text, so that a model that cannot work refuses to start instead of failing each text."""
-    tokenized = engine.tokenize(["a", "a " * min(folder.max_length, LONGEST_PROBE)])
-    problems = [*tokenized.errors.values(), *engine.infer(tokenized).failed.values()]
-    if problems:
-        raise SettingsError(f"model {folder.root} fails on a trial text ({problems[0]}); choose another model")
-
-
-class Forward:
-    """The model on one padded micro-batch. The infer thread only.
-
-    `head` is tagstream's own on the embedding; without one the scores are those of the model's stock head, if any.
-    """
-
-    def __init__(self, *, model: Any, pooling: Pooling, head: torch.nn.Linear | None, pad: int, multi: bool) -> None:
-        self.head = head
-        self._model = model
-        self._pooling = pooling
-        self._pad = pad
-        self._multi = multi
-        self._hidden = torch.empty(0)
-        # The stock head's own call runs the base model; the hook keeps what the embedding is pooled from.
-        model.base_model.register_forward_hook(self._keep_hidden)
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """Device and dtype of the weights."""
-        return str(self._model.device), str(self._model.dtype).removeprefix("torch.")
-
-    @property
-    def width(self) -> int:
-        return int(self._model.config.hidden_size)
-
-    @torch.inference_mode()
-    def __call__(self, ids: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
-        """Scores [n, labels], if there is a head, and embeddings [n, d]."""
-        tokens, mask = self._padded(ids)
-        output = self._model(input_ids=tokens, attention_mask=mask)
-        embeddings = torch.nn.functional.normalize(_pool(self._hidden.float(), mask, self._pooling))
-        logits = self.head(embeddings) if self.head else getattr(output, "logits", None)
-        return None if logits is None else self._scores(logits), embeddings.cpu().numpy()
-
-    def _scores(self, logits: torch.Tensor) -> NDArray[np.float32]:
-        exact = logits.float()
-        scores = torch.sigmoid(exact) if self._multi else torch.softmax(exact, dim=-1)
-        return np.asarray(scores.cpu().numpy())
-
-    def _padded(self, ids: Sequence[NDArray[np.int32]]) -> tuple[torch.Tensor, torch.Tensor]:
-        shape = len(ids), max(len(row) for row in ids)
-        tokens, mask = np.full(shape, self._pad, np.int64), np.zeros(shape, np.int64)
-        for i, row in enumerate(ids):
-            tokens[i, : len(row)] = row
-            mask[i, : len(row)] = 1
-        device = self._model.device
-        return torch.from_numpy(tokens).to(device), torch.from_numpy(mask).to(device)
-
-    def _keep_hidden(self, module: Any, args: Any, output: Any) -> None:
-        self._hidden = output[0]
+from worker.model.budget import Budget
+from worker.model.lane import EMBEDDING, Lane
+from worker.model.offer import Offer
+from worker.model.recipe import WindowPooling
+from worker.model.runner import Computed, run
+from worker.model.tokens import Tokens, merge
+from worker.types import Classifier, EnginePart, Predictions, Tokenized
 
 
 class TransformersEngine:
-    """`types.Engine` on a transformers model."""
+    """`types.Engine` on transformers models."""
 
     def __init__(
-        self, *, classifiers: tuple[Classifier, ...], tokens: Tokens, forward: Forward, max_batch_tokens: int
+        self,
+        *,
+        offer: Offer,
+        lanes: Sequence[Lane],
+        budget: Budget,
+        window_pooling: WindowPooling,
+        heads: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
-        self._classifiers = classifiers
-        self._forward = forward
-        self._max_batch_tokens = max_batch_tokens
-        self._tokens = tokens
+        self.offer = offer
+        self._heads = dict(heads or {})
+        self._lanes = tuple(lanes)
+        self._budget = budget
+        self._window_pooling = window_pooling
+        self._tokens = [Tokens(recipe) for recipe in offer.tokens]
 
     @property
     def classifiers(self) -> tuple[Classifier, ...]:
-        return self._classifiers
+        return self.offer.classifiers
+
+    @property
+    def encoder(self) -> str:
+        return self.offer.encoder
 
     @property
     def place(self) -> tuple[str, str]:
-        return self._forward.place
+        return self.offer.place
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """For what is done to them at load."""
+        return self._lanes
+
+    @property
+    def parts(self) -> tuple[EnginePart, ...]:
+        return self.offer.parts
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
-        return self._tokens(texts)
+        return merge([tokens(texts) for tokens in self._tokens])
 
     def infer(self, tokenized: Tokenized) -> Predictions:
         """As the Protocol says; raises `Stop` when the device itself has failed."""
         started_s = time.perf_counter()
-        whole = np.flatnonzero([row is not None for row in tokenized.ids])
-        batches = [whole[rows] for rows in micro_batches(tokenized.lengths[whole], self._max_batch_tokens)]
-        results = _Results.empty(len(tokenized.ids), self._classifiers, self._forward.width)
-        for rows in batches:
-            self._compute(rows, tokenized.ids, results)
-        return Predictions(
-            classifiers=self._classifiers,
-            scores=results.scores,
-            embeddings=results.embeddings,
-            forward_s=time.perf_counter() - started_s,
-            padding_share=_padding_share(batches, tokenized.lengths),
-            failed=results.failed,
+        texts = [i for i, ids in enumerate(tokenized.ids) if ids is not None]
+        gathered = _Gathered(tokenized, self.offer)
+        shares = [self._pass(lane, texts, tokenized.ids, gathered) for lane in self._lanes] if texts else []
+        for name, weights in self._heads.items():
+            gathered.columns[name] = gathered.columns[EMBEDDING] @ weights.T
+        return gathered.predictions(time.perf_counter() - started_s, max(shares, default=0.0))
+
+    def with_head(self, classifier: Classifier, weights: NDArray[np.float32]) -> TransformersEngine:
+        """With one more classifier, whose logits are `weights` [labels, d] times the embedding."""
+        return TransformersEngine(
+            offer=replace(self.offer, classifiers=(*self.classifiers, classifier)),
+            lanes=self._lanes,
+            budget=self._budget,
+            window_pooling=self._window_pooling,
+            heads=self._heads | {classifier.name: weights},
         )
 
-    def _compute(self, rows: Rows, ids: Sequence[Any], results: _Results) -> None:
-        """Compute one micro-batch into its rows; where it fails, halve it, down to the text that is to blame."""
-        if self._attempt(rows, ids, results):
-            return
-        torch.cuda.empty_cache()  # outside the handler, whose traceback keeps the failed attempt's memory
-        for half in np.array_split(rows, 2) if len(rows) > 1 else ():
-            self._compute(half, ids, results)
+    def close(self) -> None:
+        """Nothing to wait for."""
 
-    def _attempt(self, rows: Rows, ids: Sequence[Any], results: _Results) -> bool:
-        try:
-            results.put(rows, *self._forward([ids[row] for row in rows]))
-        except torch.AcceleratorError as error:  # the device is unusable from here on: no text is to blame
-            raise Stop(f"the model's device failed ({type(error).__name__}); start the worker again") from error
-        except Exception as error:
-            kind = type(error).__name__  # never the error's own text, which may quote the message
-            log.warning("forward_failed", texts=len(rows), error=kind)
-            if len(rows) == 1:
-                results.failed[int(rows[0])] = f"forward pass: {kind}"
-            return False
-        return True
+    def _pass(self, lane: Lane, texts: Sequence[int], ids: Sequence[Any], gathered: _Gathered) -> float:
+        """One lane over all windows of all texts; the share of padding."""
+        each = [ids[text][lane.tokens] for text in texts]
+        counts = np.array([len(windows) for windows in each])
+        windows = list(chain.from_iterable(each))
+        computed = run(lane, windows, self._budget)
+        owners = np.repeat(np.array(texts), counts)
+        gathered.failed.update((int(owners[row]), why) for row, why in computed.failed.items())
+        weights = np.array([len(window) for window in windows], np.float32)
+        for name, column in pooled(computed, counts, weights, self._window_pooling).items():
+            gathered.columns[name][texts] = column
+        return computed.padding_share
 
 
-@dataclass(frozen=True, slots=True)
-class _Results:
-    """What `infer` gathers, in the order of the texts; zeros where there is nothing."""
-
-    scores: tuple[NDArray[np.float32], ...]
-    embeddings: NDArray[np.float32]
-    failed: dict[int, str]
-
-    @classmethod
-    def empty(cls, count: int, classifiers: Sequence[Classifier], width: int) -> _Results:
-        scores = tuple(np.zeros((count, len(c.labels)), np.float32) for c in classifiers)
-        return cls(scores, np.zeros((count, width), np.float32), {})
-
-    def put(self, rows: Rows, scores: NDArray[np.float32] | None, embeddings: NDArray[np.float32]) -> None:
-        """Fill rows. A number that is none (half precision can overflow) is its text's failure."""
-        finite = np.isfinite(embeddings).all(axis=1)
-        if scores is not None:
-            finite &= np.isfinite(scores).all(axis=1)
-            for column in self.scores:
-                column[rows[finite]] = scores[finite]
-        self.embeddings[rows[finite]] = embeddings[finite]
-        self.failed.update((int(row), "forward pass: not a finite number") for row in rows[~finite])
+def pooled(
+    computed: Computed, counts: NDArray[np.int_], weights: NDArray[np.float32], pooling: WindowPooling
+) -> dict[str, NDArray[np.float32]]:
+    """Windows to texts, `counts` of them each: logits by `pooling`, embeddings by their mean over the tokens."""
+    if (counts == 1).all():
+        return computed.columns
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    columns = {}
+    for name, column in computed.columns.items():
+        if name == EMBEDDING:
+            summed = np.add.reduceat(column * weights[:, None], starts)
+            columns[name] = summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-12)
+        elif pooling == "max":
+            columns[name] = np.maximum.reduceat(column, starts)
+        else:
+            columns[name] = np.add.reduceat(column, starts) / counts[:, None].astype(np.float32)
+    return columns
 
 
-def _pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
-    """[n, tokens, d] → [n, d]; padding is on the right."""
-    if pooling == "cls":
-        return hidden[:, 0]
-    if pooling == "last":
-        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1]
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+class _Gathered:
+    """Logits and embeddings of all texts, by name, in their order; zeros where there is nothing."""
+
+    def __init__(self, tokenized: Tokenized, offer: Offer) -> None:
+        count = len(tokenized.ids)
+        self._offer = offer
+        self._missing = [i for i, ids in enumerate(tokenized.ids) if ids is None]
+        self.failed: dict[int, str] = {}
+        widths = {classifier.name: len(classifier.labels) for classifier in offer.classifiers}
+        self.columns = {
+            name: np.zeros((count, width), np.float32) for name, width in {**widths, EMBEDDING: offer.width}.items()
+        }
+
+    def predictions(self, forward_s: float, padding_share: float) -> Predictions:
+        """A number that is none (half precision can overflow) is its text's failure."""
+        broken = np.logical_or.reduce([~np.isfinite(column).all(axis=1) for column in self.columns.values()])
+        for row in np.flatnonzero(broken).tolist():
+            self.failed.setdefault(row, "forward pass: not a finite number")
+        for column in self.columns.values():
+            column[list(self.failed)] = 0.0
+        scores = tuple(_scores(self.columns[c.name], c.kind) for c in self._offer.classifiers)
+        for each in scores:
+            each[[*self._missing, *self.failed]] = 0.0
+        return Predictions(
+            classifiers=self._offer.classifiers,
+            scores=scores,
+            embeddings=self.columns[EMBEDDING],
+            forward_s=forward_s,
+            padding_share=padding_share,
+            failed=self.failed,
+        )
 
 
-def _padding_share(batches: Sequence[Rows], lengths: NDArray[np.int32]) -> float:
-    """The part of all computed tokens that is padding."""
-    computed = sum(len(rows) * int(lengths[rows[0]]) for rows in batches)  # the longest text comes first
-    return 1.0 - sum(int(lengths[rows].sum()) for rows in batches) / computed if computed else 0.0
-
-
-def _whole_budget(max_batch_tokens: int, max_length: int) -> int:
-    """A budget that holds the model's longest text, which otherwise would never fit."""
-    if max_batch_tokens >= max_length:
-        return max_batch_tokens
-    log.warning("batch_budget_raised", setting="model.max_batch_tokens", configured=max_batch_tokens, used=max_length)
-    return max_length
+def _scores(logits: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+    """Independent sigmoids, or a softmax over the labels."""
+    if kind == "multi":
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0))), np.float32)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True)) if logits.size else logits
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)

@@ -19,6 +19,8 @@ from worker.errors import SettingsError
 HEAD_CONFIG = "tagstream.json"
 HEAD_WEIGHTS = "head.safetensors"
 HEAD_FORMAT = 1
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+ONNX_ONLY = "an ONNX model only, which is not run; name the transformers model that it was made from"
 
 Pooling = Literal["cls", "mean", "last"]
 Kind = Literal["single", "multi"]
@@ -44,6 +46,24 @@ OFFSET_POSITIONS = frozenset(
         "mluke",
         "lilt",
         "markuplm",
+    )
+)
+# Of these the last token has seen the whole text; of all others the mean serves a head best.
+DECODERS = frozenset(
+    (
+        "gpt2",
+        "gpt_neo",
+        "gpt_neox",
+        "gptj",
+        "opt",
+        "bloom",
+        "llama",
+        "mistral",
+        "gemma",
+        "qwen2",
+        "qwen3",
+        "phi",
+        "phi3",
     )
 )
 UNSUPPORTED_FILES = {
@@ -87,6 +107,8 @@ def read_folder(path: str, *, allow_download: bool = False) -> ModelFolder:
     modules = _modules(root)
     encoder = root / modules.get("Transformer", "")
     config = _json(encoder / "config.json")
+    tokenizer = _json(encoder / "tokenizer_config.json", optional=True)
+    _refuse_code(config, tokenizer, encoder)
     _refuse_config(config, encoder)
     pooling = _json(root / modules["Pooling"] / "config.json") if "Pooling" in modules else {}
     sentence = _json(encoder / "sentence_bert_config.json", optional=True)
@@ -102,10 +124,10 @@ def read_folder(path: str, *, allow_download: bool = False) -> ModelFolder:
         head=head,
         kind=kind,
         labels=labels,
-        pooling=_pooling(pooling, root),
+        pooling=_pooling(pooling, root, "last" if config.get("model_type") in DECODERS else "mean"),
         prompt=prompt,
         lowercase=bool(sentence.get("do_lower_case", False)),
-        max_length=_max_length(config, sentence, _json(encoder / "tokenizer_config.json", optional=True)),
+        max_length=_max_length(config, sentence, tokenizer),
         files=files,
         revision=_fingerprint(root, files),
     )
@@ -158,11 +180,16 @@ def _from_hub(path: str, allow_download: bool) -> Path:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path) or path.startswith("."):
         raise SettingsError(f"model.path {path}: no such directory")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
 
     wanted = [f"*{suffix}" for suffix in SUFFIXES]
     try:
         return Path(snapshot_download(path, local_files_only=not allow_download, allow_patterns=wanted))
+    except GatedRepoError:
+        raise SettingsError(
+            f"model.path {path} is gated: accept its terms on its page and set HF_TOKEN or log in with `hf auth login`,"
+            " or download it yourself and name the directory"
+        ) from None
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         advice = "check the id and the network" if allow_download else "to download it, set model.allow_download: true"
         reason = type(error).__name__
@@ -176,25 +203,29 @@ def _refuse_files(root: Path) -> None:
         if (root / name).exists():
             raise SettingsError(f"model {root} {reason}")
     if not (root / "config.json").exists() and not (root / "modules.json").exists():
-        onnx = any(root.glob("*.onnx"))
-        what = "holds an ONNX model; name the transformers one" if onnx else "holds no model (no config.json)"
+        onnx = any(root.rglob("*.onnx"))
+        what = f"has {ONNX_ONLY}" if onnx else "holds no model (no config.json); name a transformers directory"
         raise SettingsError(f"model {root} {what}")
 
 
-def _refuse_config(config: Mapping[str, Any], encoder: Path) -> None:
-    if "auto_map" in config:
+def _refuse_code(config: Mapping[str, Any], tokenizer: Mapping[str, Any], encoder: Path) -> None:
+    if config.get("auto_map") or tokenizer.get("auto_map"):
         raise SettingsError(
-            f"model {encoder} needs code of its own (auto_map), which is never run; choose another model"
+            f"model {encoder} needs code of its own (auto_map, trust_remote_code), which is never run; choose a model"
+            " of a family that transformers knows"
         )
+
+
+def _refuse_config(config: Mapping[str, Any], encoder: Path) -> None:
     if config.get("is_encoder_decoder"):
         raise SettingsError(f"model {encoder} is an encoder-decoder, which is not supported; choose an encoder")
     if not any(encoder.glob("*.safetensors")):
         found = (
-            "pickled weights (*.bin), which are never read; save it as safetensors"
-            if any(encoder.glob("*.bin"))
-            else "an ONNX model only; name the transformers one"
+            "pickled weights only, which are never read; save it as safetensors with save_pretrained"
+            if any(path for pattern in PICKLES for path in encoder.glob(pattern))
+            else ONNX_ONLY
             if any(encoder.rglob("*.onnx"))
-            else "no weights (*.safetensors)"
+            else "no weights (*.safetensors); pickled and ONNX ones are not downloaded: take a model that has them"
         )
         raise SettingsError(f"model {encoder} has {found}")
     if not any(path for pattern in TOKENIZER_FILES for path in encoder.glob(pattern)):
@@ -204,6 +235,9 @@ def _refuse_config(config: Mapping[str, Any], encoder: Path) -> None:
 def _modules(root: Path) -> dict[str, str]:
     """Paths of a sentence-transformers folder's modules by type; empty for a plain directory."""
     listed = _json(root / "modules.json", optional=True) or []
+    own = next((entry["type"] for entry in listed if not entry["type"].startswith("sentence_transformers.")), None)
+    if own is not None:
+        raise SettingsError(f"model {root} needs code of its own ({own}), which is never run; choose another model")
     modules = {entry["type"].rpartition(".")[2]: entry["path"] for entry in listed}
     unknown = sorted(set(modules) - {"Transformer", "Pooling", "Normalize"})
     if unknown:
@@ -211,12 +245,12 @@ def _modules(root: Path) -> dict[str, str]:
     return modules
 
 
-def _pooling(config: Mapping[str, Any], root: Path) -> Pooling:
-    """How a folder pools; the mean where it does not say (stock encoders: it serves a head best)."""
+def _pooling(config: Mapping[str, Any], root: Path, default: Pooling) -> Pooling:
+    """How a folder pools; `default` where it does not say."""
     flags = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
     prefix = "pooling_mode_"
     modes = [key.removeprefix(prefix) for key, on in config.items() if key.startswith(prefix) and on]
-    chosen = [flags.get(mode, mode) for mode in modes] or [config.get("pooling_mode", "mean")]
+    chosen = [flags.get(mode, mode) for mode in modes] or [config.get("pooling_mode", default)]
     match chosen:
         case ["cls"]:
             return "cls"

@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from worker.errors import SettingsError
 from worker.model.folder import HEAD_WEIGHTS, ModelFolder
-from worker.model.tokens import Tokens
+from worker.model.tokens import TokensRecipe
 
 AMPERE = 8  # the first CUDA generation that computes bfloat16 itself
 
@@ -31,11 +31,21 @@ def choose_device(wanted: str) -> torch.device:
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """`auto` is float32 on the CPU, where the halves are slow, and the best half that a CUDA card computes."""
+    if wanted == "int8":
+        if device.type != "cpu":
+            raise SettingsError("model.dtype int8 is for CPUs; use auto on a card, which takes bfloat16 or float16")
+        return torch.float32  # it is compared and packed in full, then quantised
     if wanted != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
     if device.type == "cpu":
         return torch.float32
     return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= AMPERE else torch.float16
+
+
+def compute_in_full() -> None:
+    """Float32 means float32 on a card too: TF32 keeps ten bits of it. For the whole process."""
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.fp32_precision = "ieee"
 
 
 def load_model(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> Any:
@@ -57,7 +67,7 @@ def load_model(folder: ModelFolder, device: torch.device, dtype: torch.dtype) ->
     return model.to(device).eval()
 
 
-def load_tokens(folder: ModelFolder, pad_token_id: int | None) -> tuple[Tokens, int]:
+def load_tokens(folder: ModelFolder, pad_token_id: int | None, overlap: int | None = None) -> tuple[TokensRecipe, int]:
     """The tokenizer, and the id to pad with: the model's own where it has one, as positions may depend on it."""
     try:
         with _quiet():
@@ -66,20 +76,20 @@ def load_tokens(folder: ModelFolder, pad_token_id: int | None) -> tuple[Tokens, 
         raise SettingsError(f"the tokenizer of {folder.encoder} does not load: {_first_line(error)}") from None
     if not getattr(tokenizer, "is_fast", False):
         raise SettingsError(f"model {folder.encoder} has no fast tokenizer; save it as tokenizer.json")
-    pad = tokenizer.pad_token_id if pad_token_id is None else pad_token_id
-    if pad is None:
-        raise SettingsError(f"model {folder.encoder} has no padding token; set pad_token_id in its config.json")
+    wanted = (pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)  # decoders often have no first two
+    pad = next(token for token in wanted if token is not None)
     backend = tokenizer.backend_tokenizer
     if any(backend.encode("a").type_ids):
         raise SettingsError(f"model {folder.encoder} numbers its segments from 1, which is not supported")
-    tokens = Tokens(
-        backend=backend,
+    recipe = TokensRecipe(
+        backend=backend.to_str(),
         max_length=folder.max_length,
         side=tokenizer.truncation_side,
         prompt=folder.prompt,
         lowercase=folder.lowercase,
+        overlap=overlap,
     )
-    return tokens, pad
+    return recipe, pad
 
 
 def load_head(folder: ModelFolder, width: int, device: torch.device) -> torch.nn.Linear:

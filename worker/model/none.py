@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worker.types import Classifier, Predictions, Tokenized
+from worker.types import Classifier, EnginePart, Predictions, Tokenized
 
 
 class NoModel:
@@ -14,6 +14,14 @@ class NoModel:
 
     @property
     def classifiers(self) -> tuple[Classifier, ...]:
+        return ()
+
+    @property
+    def encoder(self) -> str:
+        return ""
+
+    @property
+    def parts(self) -> tuple[EnginePart, ...]:
         return ()
 
     @property
@@ -31,3 +39,6 @@ class NoModel:
 
     def infer(self, tokenized: Tokenized) -> Predictions:
         return Predictions(classifiers=(), scores=(), embeddings=np.zeros((len(tokenized.ids), 0), np.float32))
+
+    def close(self) -> None:
+        pass

@@ -20,8 +20,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 from worker.errors import SettingsError
-from worker.model.engine import engine_of
+from worker.model.assembly import engine_of
 from worker.model.folder import HEAD_CONFIG, HEAD_FORMAT, HEAD_WEIGHTS, ModelFolder, read_folder
+from worker.model.recipe import EngineRecipe
 
 C = 10.0  # unit-length embeddings have small coordinates: the usual 1.0 holds the weights back too much
 MAX_ITERATIONS = 1000
@@ -81,7 +82,7 @@ def _refuse_target(out: Path) -> None:
 
 def _embed(folder: ModelFolder, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """Embeddings of all texts, and which of them are usable."""
-    engine = engine_of(folder)
+    engine = engine_of(folder, EngineRecipe())
     tokenized = engine.tokenize(texts)
     predictions = engine.infer(tokenized)
     lost = set(tokenized.errors) | set(predictions.failed)

@@ -1,7 +1,8 @@
 """What `/api/status` says, as a tree of plain values: the JSON has the same names. Unknown is null; times are seconds.
 
 {"state": "running", "version": "0.1.0", "uptime_s": 12.5, "log_level": "info",
- "model": {"name", "revision", "device", "dtype"} | null,
+ "model": {"name", "revision", "device", "dtype", "parts": [{"names", "model", "layers", "computed", "packed",
+           "why_padded"}]} | null,
  "partitions": [{"topic", "partition", "position", "lag_records", "lag_seconds"}],
  "rates": {"records_per_s"},
  "totals": {"consumed", "processed", "dead_letters": {reason: n}, "by_label": {label: n}, "by_route": {topic: n}},
@@ -17,15 +18,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from worker.types import EnginePart
+
 State = Literal["starting", "running", "paused", "recovering", "draining", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
+    """The first classifier's model (the encoder, where there is none), and all models that a pass computes."""
+
     name: str
     revision: str
     device: str
     dtype: str
+    parts: tuple[EnginePart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

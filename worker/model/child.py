@@ -1,0 +1,33 @@
+"""The model's own process. Imports little at the top: the rest is for the child alone."""
+
+from __future__ import annotations
+
+from worker.child import Answer
+from worker.frames import Frame
+
+
+def engine(recipe: Frame) -> Answer:
+    """Loads what the recipe says; the first answer is the offer, and each further one the predictions for tokens."""
+    import gc
+    import os
+
+    from worker import logs
+
+    logs.configure(recipe.header["log_level"], recipe.header["log_format"])
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # both are read when they are imported
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+    from worker.model.assembly import load_engine
+    from worker.model.recipe import EngineRecipe
+    from worker.model.wire import predictions_frame, tokens_of
+
+    loaded = load_engine(EngineRecipe.from_json(recipe.header["engine"].encode()))
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no collection needs to look at torch's objects again
+
+    def answer(request: Frame) -> Frame:
+        if request.header.get("wanted") == "offer":
+            return Frame({"offer": loaded.offer})
+        return predictions_frame(loaded.infer(tokens_of(request)))
+
+    return answer

@@ -1,0 +1,84 @@
+"""The engine in a process of its own: a forward pass there waits for no Python thread of the worker.
+
+The worker tokenises, and needs none of the model's libraries.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+
+from pydantic import TypeAdapter
+
+from worker.child import Child, Lost
+from worker.errors import Stop
+from worker.frames import Frame
+from worker.logs import Format, Level
+from worker.model.child import engine
+from worker.model.offer import Offer
+from worker.model.recipe import EngineRecipe
+from worker.model.tokens import Tokens, merge
+from worker.model.wire import predictions_of, tokens_frame
+from worker.types import Classifier, EnginePart, Predictions, Tokenized
+
+_ASK_FOR_OFFER = Frame({"wanted": "offer"})
+_MEMORY = "most likely there was not enough memory: lower model.max_batch_tokens, or give it more"
+_CRASH = "start the worker again; if it happens again, try another model.device or model.dtype"
+
+
+class EngineProcess:
+    """`types.Engine` on a child process that holds the model.
+
+    The constructor blocks for seconds, until the model is loaded; raises `SettingsError` and `Stop`. Whatever ends the
+    child later is a `Stop` of `infer`. `close` may come at any time, from any thread. Scores and embeddings are
+    read-only.
+    """
+
+    def __init__(self, recipe: EngineRecipe, *, log_level: Level = "info", log_format: Format = "auto") -> None:
+        header = {"engine": recipe.to_json().decode(), "log_level": log_level, "log_format": log_format}
+        self._child = Child(engine, Frame(header), name="tagstream-model")
+        try:
+            reply = self._ask(_ASK_FOR_OFFER)
+            self.offer = TypeAdapter(Offer).validate_python(reply.header["offer"])
+            self._tokens = [Tokens(tokens) for tokens in self.offer.tokens]
+        except BaseException:  # a Ctrl-C too
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid
+
+    @property
+    def classifiers(self) -> tuple[Classifier, ...]:
+        return self.offer.classifiers
+
+    @property
+    def encoder(self) -> str:
+        return self.offer.encoder
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.offer.place
+
+    @property
+    def parts(self) -> tuple[EnginePart, ...]:
+        return self.offer.parts
+
+    def tokenize(self, texts: Sequence[str]) -> Tokenized:
+        return merge([tokens(texts) for tokens in self._tokens])
+
+    def infer(self, tokenized: Tokenized) -> Predictions:
+        """As the Protocol says; raises `Stop` when the child or its device has failed."""
+        return predictions_of(self._ask(tokens_frame(tokenized)), self.offer.classifiers)
+
+    def close(self) -> None:
+        self._child.close()
+
+    def _ask(self, request: Frame) -> Frame:
+        try:
+            return self._child.ask(request)
+        except Lost as error:
+            memory = error.killed_by == signal.SIGKILL or "MemoryError" in error.detail  # torch.OutOfMemoryError too
+            advice = _MEMORY if memory else _CRASH
+            raise Stop(f"the model's process is gone: {error.detail}; {advice}") from None
