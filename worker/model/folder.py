@@ -269,8 +269,8 @@ def _prompt(root: Path) -> str:
 
 
 def _max_length(config: Mapping[str, Any], sentence: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> int:
-    """The smallest of the limits that the tokenizer, sentence-transformers and the position table set."""
-    limits = [tokenizer.get("model_max_length"), sentence.get("max_seq_length"), _positions(config)]
+    """What sentence-transformers' file says, else the tokenizer's; never more than the position table holds."""
+    limits = [sentence.get("max_seq_length") or tokenizer.get("model_max_length"), _positions(config)]
     known = [int(limit) for limit in limits if limit and limit < 1_000_000]  # tokenizers write 1e30 for "none"
     return min(known, default=DEFAULT_MAX_LENGTH)
 
@@ -278,7 +278,8 @@ def _max_length(config: Mapping[str, Any], sentence: Mapping[str, Any], tokenize
 def _positions(config: Mapping[str, Any]) -> int | None:
     rows = config.get("max_position_embeddings") or config.get("n_positions")
     if rows and config.get("model_type") in OFFSET_POSITIONS:
-        return int(rows) - int(config.get("pad_token_id", 1)) - 1
+        pad = config.get("pad_token_id")
+        return int(rows) - (1 if pad is None else int(pad)) - 1
     return int(rows) if rows else None
 
 
