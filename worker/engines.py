@@ -38,7 +38,7 @@ def recipe_of(settings: Settings) -> EngineRecipe:
     )
 
 
-def load_model(settings: Settings) -> Engine:
+def load_model(settings: Settings) -> EngineProcess:
     """The engine that the settings name, in its own process. Blocks for seconds; raises `SettingsError`, `Stop`."""
     return EngineProcess(recipe_of(settings), log_level=settings.logging.level, log_format=settings.logging.format)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub
 import pytest
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from tests.model.tiny import change_json, config_of, write_classifier, write_encoder, write_json, write_sentence_files
 from worker.errors import SettingsError
@@ -82,6 +85,13 @@ def test_pooling_modes(encoder: Path, config: dict[str, Any], pooling: str) -> N
     assert read_folder(str(encoder)).pooling == pooling
 
 
+@pytest.mark.parametrize(("kind", "pooling"), [("gpt2", "last"), ("qwen3", "last"), ("bert", "mean")])
+def test_pooling_where_a_folder_does_not_say(encoder: Path, kind: str, pooling: str) -> None:
+    """A decoder's last token alone has seen the whole text."""
+    change_json(encoder / "config.json", model_type=kind)
+    assert read_folder(str(encoder)).pooling == pooling
+
+
 def test_a_prompt_is_used_only_by_default(encoder: Path) -> None:
     """Prompts that sentence-transformers would not put before a text by itself are left out."""
     write_sentence_files(encoder, pooling={}, prompts={"prompts": {"query": "query: "}, "default_prompt_name": None})
@@ -107,12 +117,52 @@ def test_longest_text(encoder: Path, config: dict[str, Any], tokenizer: float, l
     assert read_folder(str(encoder)).max_length == length
 
 
+@pytest.mark.parametrize(
+    ("sentence", "tokenizer", "length"), [(40, 20, 40), (20, 40, 20), (100, 20, 62), (None, 20, 20)]
+)
+def test_sentence_transformers_maximum_counts(encoder: Path, sentence: int | None, tokenizer: int, length: int) -> None:
+    """Before the tokenizer's, as there; but no text gets longer than the position table."""
+    write_sentence_files(encoder, pooling={}, max_seq_length=sentence)  # type: ignore[arg-type]
+    change_json(encoder / "tokenizer_config.json", model_max_length=tokenizer)
+    assert read_folder(str(encoder)).max_length == length
+
+
 def _lora(folder: Path) -> None:
     write_json(folder / "adapter_config.json", {})
 
 
 def _onnx_only(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model.onnx")
+
+
+def _onnx_folder(folder: Path) -> None:
+    (folder / "onnx").mkdir()
+    (folder / "model.safetensors").rename(folder / "onnx" / "model.onnx")
+    (folder / "config.json").unlink()
+
+
+def _no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _pickled_torch(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model.pt")
+
+
+def _pickled_setfit(folder: Path) -> None:
+    (folder / "model_head.pkl").touch()
+
+
+def _own_tokenizer_code(folder: Path) -> None:
+    change_json(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["mine.Tokenizer", None]})
+
+
+def _own_module_code(folder: Path) -> None:
+    write_json(folder / "modules.json", [{"path": "", "type": "custom_st.Transformer"}])
+
+
+def _encoder_decoder(folder: Path) -> None:
+    change_json(folder / "config.json", is_encoder_decoder=True)
 
 
 def _pickled(folder: Path) -> None:
@@ -166,11 +216,18 @@ def _newer_head(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (_lora, "LoRA"),
-        (_onnx_only, "ONNX"),
-        (_pickled, "pickled weights"),
-        (_no_tokenizer, "no tokenizer"),
-        (_own_code, "auto_map"),
+        (_lora, "LoRA adapter; merge it into its base model"),
+        (_onnx_only, "ONNX model only, which is not run; name the transformers model"),
+        (_onnx_folder, "ONNX model only, which is not run; name the transformers model"),
+        (_pickled, "pickled weights only, which are never read; save it as safetensors"),
+        (_pickled_torch, "pickled weights only, which are never read; save it as safetensors"),
+        (_pickled_setfit, "pickled SetFit head; train one"),
+        (_no_weights, "no weights .* take a model that has them"),
+        (_no_tokenizer, "no tokenizer; save the model's tokenizer"),
+        (_own_code, "auto_map, trust_remote_code.* choose a model"),
+        (_own_tokenizer_code, "auto_map, trust_remote_code.* choose a model"),
+        (_own_module_code, "custom_st.* choose another model"),
+        (_encoder_decoder, "encoder-decoder, .* choose an encoder"),
         (_regression, "regression"),
         (_one_label, "regression"),
         (_same_labels, "same name"),
@@ -183,7 +240,7 @@ def _newer_head(folder: Path) -> None:
     ],
 )
 def test_what_would_be_read_wrongly_is_refused(classifier: Path, spoil: Any, reason: str) -> None:
-    """One line says what is wrong."""
+    """One line says what is wrong, and what to do."""
     spoil(classifier)
     with pytest.raises(SettingsError, match=reason) as refused:
         read_folder(str(classifier))
@@ -195,6 +252,39 @@ def test_a_model_that_is_nowhere_is_refused_without_the_network(path: str) -> No
     """Neither a directory nor in the hub's cache: nothing is asked of the hub unless the settings allow it."""
     with pytest.raises(SettingsError, match="no such directory"):
         read_folder(path)
+
+
+RESPONSE: Any = SimpleNamespace(headers={}, request=None)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        pytest.param(
+            GatedRepoError("restricted\nmore", response=RESPONSE),
+            "is gated: accept its terms on its page and set HF_TOKEN or log in",
+            id="gated",
+        ),
+        pytest.param(
+            RepositoryNotFoundError("404\nmore", response=RESPONSE), "check the id and the network", id="unknown"
+        ),
+        pytest.param(OSError("disk\nfull"), "check the id and the network", id="disk"),
+    ],
+)
+def test_a_model_that_the_hub_does_not_give_is_refused(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, advice: str
+) -> None:
+    """One line says what to do; nothing of the hub's own many."""
+
+    def refuse(*_: Any, **options: Any) -> None:
+        assert not options["local_files_only"]
+        assert all("bin" not in pattern and "py" not in pattern for pattern in options["allow_patterns"])
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(SettingsError, match=advice) as refused:
+        read_folder("owner/model", allow_download=True)
+    assert "\n" not in str(refused.value)
 
 
 def test_the_revision_follows_every_byte(classifier: Path, originals: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from worker.checks.finding import Finding, ok, warning
-from worker.types import Classifier
+from worker.types import Classifier, EnginePart, PrecisionLoss
 
 CODECS = {"gzip": "Python with zlib", "snappy": "python-snappy", "lz4": "lz4", "zstd": "zstandard"}
 
@@ -49,3 +49,24 @@ def judge_labels(classifiers: Sequence[Classifier], placeholders: Sequence[str])
     mapping = ", ".join(f"{label}: NAME" for label in placeholders)
     what = f"the labels {', '.join(placeholders)} are placeholders"
     return [warning("model", "labels", what, f"name them in the settings with model.labels: {{{mapping}}}")]
+
+
+def judge_parts(parts: Sequence[EnginePart]) -> Iterator[Finding]:
+    """What a pass computes of each model, and whether padding with it."""
+    for part in parts:
+        computed = f"{part.model}: {part.computed} of {part.layers} layers computed for {', '.join(part.names)}"
+        if part.packed:
+            yield ok("model", computed, "texts are packed without padding")
+        else:
+            yield warning("model", computed, f"texts are padded: {part.why_padded}", "nothing, it is only slower")
+
+
+def judge_precision(dtype: str, loss: PrecisionLoss | None) -> Iterator[Finding]:
+    """What a lower precision costs on the user's own texts."""
+    if loss is not None:
+        yield ok(
+            "model",
+            dtype,
+            f"accuracy {loss.accuracy:.3f} instead of {loss.accuracy_float32:.3f} on {loss.texts:,} texts;"
+            f" {loss.agreement:.1%} of labels unchanged",
+        )

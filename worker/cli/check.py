@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.options import print_json, with_json, with_settings
-from worker.errors import SettingsError, Stop
+from worker.errors import SettingsError, Stop, TagstreamError
 
 if TYPE_CHECKING:
     from worker.checks.finding import Finding
@@ -79,17 +79,19 @@ def _machine() -> Iterator[Finding]:
 def _model(settings: Settings) -> Iterator[Finding]:
     from worker import engines, rules
     from worker.checks.finding import error, ok, skipped
-    from worker.checks.machine import judge_labels
+    from worker.checks.machine import judge_labels, judge_parts, judge_precision
     from worker.model.folder import placeholder_labels
     from worker.policy.routes import findings
 
     try:
         engine = engines.load_model(settings)
-    except SettingsError as failure:
+    except TagstreamError as failure:
         yield error("model", settings.model.path, str(failure), "see the settings under model")
         yield skipped("policy", "no model")
         return
     engine.close()  # what it says of itself is enough
+    yield from judge_parts(engine.parts)
+    yield from judge_precision(engine.place[1], engine.offer.loss)
     labels = [label for classifier in engine.classifiers for label in classifier.labels]
     yield from judge_labels(engine.classifiers, placeholder_labels(labels))
     wrong = [line.rpartition("; ") for line in findings(rules.make_policy(settings), engine.classifiers)]
