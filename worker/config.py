@@ -73,13 +73,17 @@ def _from_assignments(assignments: Sequence[str]) -> Layer:
 
 
 def _parse(text: str, key: str, where: str) -> Any:
-    """A value as YAML reads it; a password to the letter, as ` #` or `*` in it would be syntax."""
-    if key.endswith("password"):
+    """A value as YAML reads it; a secret to the letter, as ` #` or `*` in it would be syntax."""
+    if _is_secret(key):
         return text
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
         raise SettingsError(f"{where}: the value is not YAML; quote it") from None
+
+
+def _is_secret(key: str) -> bool:
+    return key.endswith(("password", "hash_key"))
 
 
 def _nest(path: Sequence[str], value: Any) -> dict[str, Any]:
@@ -108,7 +112,8 @@ def _explain(error: ErrorDetails, layers: Sequence[Layer]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error" and not location:
         return f"{message} (in {where})"
-    value = "" if "password" in name else f" (got {error['input']!r})" if _is_plain(error["input"]) else ""
+    shown = _is_plain(error["input"]) and not any(map(_is_secret, location))
+    value = f" (got {error['input']!r})" if shown else ""
     return f"{name} in {where}: {message[0].lower()}{message[1:]}{value}"
 
 

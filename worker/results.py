@@ -6,7 +6,7 @@ Pure: no clock, no Kafka; time is passed in.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -48,12 +48,14 @@ class ResultForm:
     timestamp: Literal["source", "processed"]
     dead_letter_topic: str
     default_topic: str
+    redact: Callable[[Any], Any] | None = None  # done to text and metadata
+    redact_original: Callable[[bytes], bytes] | None = None  # done to a value that is sent on as it came
 
 
 def result(form: ResultForm, record: Record, message: Message, tags: Tags, now: datetime) -> Output:
     """The output for a tagged message, on the topic of its route."""
     if form.format == "original":
-        value, extra = record.value, _tag_headers(message, tags, now)
+        value, extra = _original(form, record.value), _tag_headers(message, tags, now)
     else:
         value, extra = to_json(_tagged_message(form, message, tags, now)), ()
     return Output(
@@ -147,6 +149,10 @@ def cause(output: Output) -> tuple[str, str]:
 
 
 def _tagged_message(form: ResultForm, message: Message, tags: Tags, now: datetime) -> Fields:
+    text = _as_sent(message) if form.include_text else None
+    metadata = dict(message.metadata) if message.metadata is not None else None
+    if form.redact:
+        text, metadata = form.redact(text), form.redact(metadata)
     return {
         "schema_version": SCHEMA_VERSION,
         "id": message.id,
@@ -159,9 +165,17 @@ def _tagged_message(form: ResultForm, message: Message, tags: Tags, now: datetim
         "clusters": tags.clusters,
         "text_facts": tags.facts,
         "processed_at": now,
-        "text": message.text if form.include_text else None,
-        "metadata": dict(message.metadata) if message.metadata is not None else None,
+        "text": text,
+        "metadata": metadata,
     }
+
+
+def _original(form: ResultForm, value: bytes | None) -> bytes | None:
+    return form.redact_original(value) if form.redact_original and value else value
+
+
+def _as_sent(message: Message) -> str:
+    return message.text if message.original is None else message.original
 
 
 def _source_ref(origin: Origin) -> Fields:

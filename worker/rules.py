@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from worker.errors import SettingsError
 from worker.policy.routes import Policy
 from worker.results import ResultForm
 from worker.settings import Settings
 from worker.text.decode import Decoder, TopicFormat
+from worker.text.documents import redact_document
+from worker.text.identity import KeyedHash
+from worker.text.preparation import Preparation
+from worker.text.redaction import Redaction
+
+KEY_BYTES = 16  # shorter keys can be guessed, and then every id can be tried out
 
 
 def make_policy(settings: Settings) -> Policy:
@@ -20,7 +29,8 @@ def make_policy(settings: Settings) -> Policy:
 
 
 def make_form(settings: Settings) -> ResultForm:
-    output = settings.output
+    """Raises `SettingsError`."""
+    output, redaction = settings.output, make_redaction(settings)
     return ResultForm(
         format=output.format,
         partition=output.partition,
@@ -28,11 +38,37 @@ def make_form(settings: Settings) -> ResultForm:
         timestamp=output.timestamp,
         dead_letter_topic=settings.dead_letter.topic,
         default_topic=output.topic,
+        redact=redaction.within if redaction else None,
+        redact_original=partial(redact_document, redact=redaction.within) if redaction else None,
+    )
+
+
+def make_redaction(settings: Settings) -> Redaction | None:
+    """What is done to all that is sent on. Raises `SettingsError`."""
+    text = settings.text
+    return Redaction(text.redact, text.phone_regions) if text.redact else None
+
+
+def make_preparation(settings: Settings) -> Preparation:
+    """What is done to a text before the model sees it. Raises `SettingsError`."""
+    text = settings.text
+    return Preparation(
+        normalize=text.normalize,
+        strip_html=text.strip_html,
+        strip_quotes=text.strip_quotes,
+        strip_signatures=text.strip_signatures,
+        redact=text.redact if text.redact_before_model else (),
+        phone_regions=text.phone_regions,
+        mask=text.mask,
+        lowercase=text.lowercase,
+        strip_punctuation=text.strip_punctuation,
+        stop_words=text.stop_words,
     )
 
 
 def make_decoder(settings: Settings) -> Decoder:
-    given = settings.input
+    """Raises `SettingsError`."""
+    given, preparation = settings.input, make_preparation(settings)
     default = TopicFormat(given.format, given.fields.model_dump(), given.keep_unknown_fields)
     topics = {
         topic.topic: TopicFormat(
@@ -47,4 +83,25 @@ def make_decoder(settings: Settings) -> Decoder:
         tombstones=given.tombstones,
         blank_text=given.blank_text,
         replay_topic=settings.dead_letter.replay_topic,
+        prepare=preparation if preparation.steps else None,
+        hide_id=_make_hash(settings),
     )
+
+
+def _make_hash(settings: Settings) -> KeyedHash | None:
+    output = settings.output
+    if not output.hash_ids:
+        return None
+    if output.hash_key_file is None:
+        key = output.hash_key.get_secret_value().encode() if output.hash_key else b""
+    else:
+        try:
+            key = output.hash_key_file.read_bytes().strip()
+        except OSError as error:
+            raise SettingsError(f"output.hash_key_file: cannot read {output.hash_key_file}: {error.strerror}") from None
+    if len(key) < KEY_BYTES:
+        raise SettingsError(
+            f"the key of output.hash_ids has {len(key)} bytes, {KEY_BYTES} are needed:"
+            " make one with `openssl rand -hex 32`"
+        )
+    return KeyedHash(key)

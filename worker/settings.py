@@ -12,17 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Seconds = Annotated[float, Field(gt=0.0)]
-Positive = Annotated[int, Field(gt=0)]
-
-
-class Section(BaseModel):
-    # Numbers are names too: YAML reads `group_id: 5` as one.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+from worker.section import Fraction, Positive, Seconds, Section, TopicName
+from worker.textsettings import TextSettings
 
 
 class KafkaSettings(Section):
@@ -137,11 +130,24 @@ class OutputSettings(Section):
         default="source",
         description="source: source partition modulo the output's partitions. key: by hash of the key.",
     )
-    include_text: bool = Field(default=False, description="Put the text itself into the result.")
+    include_text: bool = Field(
+        default=False, description="Put the text into the result, as it was sent except for text.redact."
+    )
+    hash_ids: bool = Field(
+        default=False, description="In the place of a sender's id its keyed hash; where it came from stays."
+    )
+    hash_key: SecretStr | None = Field(default=None, description="Key of output.hash_ids; better from a file.")
+    hash_key_file: Path | None = Field(default=None, description="File that holds the key of output.hash_ids.")
     timestamp: Literal["source", "processed"] = Field(
         default="source", description="The result record's timestamp: the source's, or now."
     )
     compression: Literal["none", "gzip", "lz4", "zstd"] = Field(default="lz4", description="Of produced batches.")
+
+    @model_validator(mode="after")
+    def _hash_has_one_key(self) -> Self:
+        if self.hash_ids and (self.hash_key is None) == (self.hash_key_file is None):
+            raise ValueError("output.hash_ids needs output.hash_key_file or output.hash_key: set one of them")
+        return self
 
 
 class DeadLetterSettings(Section):
@@ -152,22 +158,6 @@ class DeadLetterSettings(Section):
         default=None, description="A topic that the workers also read, for `dlq replay`; none: no replays."
     )
     max_replays: Annotated[int, Field(ge=0)] = Field(default=3, description="After so many a record stays.")
-
-
-class TextSettings(Section):
-    """What is done to a text before the model sees it."""
-
-    max_bytes: Positive = Field(default=1_000_000, description="A longer value is bad input, not a long text.")
-    long: Literal["truncate", "windows"] = Field(
-        default="truncate",
-        description="A text longer than the model reads: its end is cut off, or it is read in overlapping windows.",
-    )
-    window_overlap: Annotated[int, Field(ge=0)] = Field(
-        default=32, description="Tokens that two neighbouring windows share."
-    )
-    window_pooling: Literal["mean", "max"] = Field(
-        default="mean", description="How the logits of a text's windows are put together."
-    )
 
 
 ClassifierName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -377,6 +367,16 @@ class Settings(Section):
         for topic in written:
             if topic in self.input_topics() or (self.input.pattern and re.match(self.input.pattern, topic)):
                 raise ValueError(f"topic {topic!r} is written and read: a worker must not read its own results")
+        return self
+
+    @model_validator(mode="after")
+    def _originals_can_be_redacted(self) -> Self:
+        formats = {self.input.format, *(topic.format or self.input.format for topic in self.input.topics)}
+        if self.text.redact and self.output.format == "original" and formats != {"json"}:
+            raise ValueError(
+                "text.redact can change originals (output.format) that are JSON only, not text or mail:"
+                " set output.format to tagged"
+            )
         return self
 
     def input_topics(self) -> tuple[str, ...]:

@@ -94,7 +94,8 @@ class Message:
 
     `charset` is what the bytes were read as; `charset_guessed` says that it was not declared, or declared wrongly.
     `replays` counts how often the record has come back from the dead-letter topic. `timestamp` is when the text was
-    written, as its sender says; the record's own is in `origin`.
+    written, as its sender says; the record's own is in `origin`. `original` is the text as it was sent, where what the
+    model is to read was made of it.
     """
 
     id: str
@@ -106,6 +107,7 @@ class Message:
     charset_guessed: bool = False
     replays: int = 0
     timestamp: datetime | None = None
+    original: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,16 @@ def test_a_table_comes_back(clusters):
     }
 
 
+def test_names_are_made_of_redacted_texts():
+    """What is redacted is in no cluster's name, which goes out with every result."""
+    hide = {text: text.replace("card", "").replace("late", "") for text in TEXTS}
+    process = ClusterProcess(recipe=RECIPE, samples_per_s=1000, names=True, clock=lambda: 0.0, redact=hide.__getitem__)
+    with closing(process):
+        process.learn(ROWS, TEXTS)
+        wait_until(lambda: process.table.version == 1)
+        assert set(process.assign(ROWS).names.values()) == {"refund", "parcel, came"}
+
+
 def test_a_dead_learner_harms_nobody(clusters):
     """The child was killed: assign goes on with the last table, learn counts what is left out, one line is logged."""
     clusters.learn(ROWS, TEXTS)

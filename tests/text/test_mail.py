@@ -35,7 +35,7 @@ CASES = {
     "encoded_words": (b"Subject: =?utf-8?q?caf=C3=A9_?= =?iso-8859-1?Q?cr=E8me?= now\n\nx", "café crème now\n\nx"),
     "character_across_words": (b"Subject: =?utf-8?b?w6nD?=\n =?utf-8?b?qQ==?=\n\nx", "éé\n\nx"),
     "word_with_language": (b"Subject: =?utf-8*fr?q?caf=C3=A9?=\n\nx", "café\n\nx"),
-    "html": (b"Content-Type: text/html\n\n<html><style>p {}</style><p>a<b>b</b>c<p>d &amp; e</html>", "abc d & e"),
+    "html": (b"Content-Type: text/html\n\n<html><style>p {}</style><p>a<b>b</b>c<p>d &amp; e</html>", "abc\nd & e"),
     "parts_without_boundary": (b"Content-Type: multipart/mixed\n\nstill here", "still here"),
     "unclosed_boundary": (b'Content-Type: multipart/mixed; boundary="b"\n\npreamble\n--b\n\nhere', "here"),
     "part_without_headers": (

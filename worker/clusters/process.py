@@ -32,14 +32,24 @@ class ClusterProcess:
 
     If the child dies, `assign` goes on with the last table and nothing more is learned: logged once, `alive` is False.
     `left_out` counts the texts offered to `learn` that the learner never got. `clock` is monotonic, in seconds.
+    `redact` is done to a text before its words may become names.
     `close` ends the child; it holds nothing that would have to be saved.
     """
 
-    def __init__(self, *, recipe: Recipe, samples_per_s: float, names: bool, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        samples_per_s: float,
+        names: bool,
+        clock: Callable[[], float],
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
         self.left_out = 0
         self._table = Table(recipe.table)
         self._sampler = Sampler(per_s=samples_per_s)
         self._names = names
+        self._redact = redact
         self._clock = clock
         self._offers: queue.Queue[Frame | None] = queue.Queue(QUEUED_OFFERS)
         self._closing = False
@@ -70,11 +80,16 @@ class ClusterProcess:
         self.left_out += len(texts) - len(taken)
         if not taken:
             return
-        header = {"words": [words(texts[i]) if self._names else [] for i in taken]}
+        header = {"words": [self._words(texts[i]) for i in taken]}
         try:
             self._offers.put_nowait(Frame(header, (embeddings[taken],)))
         except queue.Full:
             self.left_out += len(taken)
+
+    def _words(self, text: str) -> list[str]:
+        if not self._names:
+            return []
+        return words(self._redact(text) if self._redact else text)
 
     def close(self) -> None:
         if self._closing:

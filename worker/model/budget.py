@@ -13,7 +13,8 @@ from worker.model.memory import Card, CudaCard, free_bytes, peak_bytes
 
 log = structlog.get_logger(__name__)
 
-CPU_TOKENS = 4096  # more gives no more throughput (`benchmarks.engine`), and costs memory
+# More gives no more throughput (`benchmarks.engine`): a pass falls out of the caches, or longer texts pad shorter ones.
+CPU_TOKENS, CPU_TOKENS_PADDED = 2048, 1024
 CARD_TOKENS = 65_536  # the search ends here: more gives no more throughput either
 CPU_SHARE = 0.5  # of the free memory: batches, Kafka's buffers and the learner's process live beside it
 CARD_SHARE = 0.8  # of a card's free memory: what is left is for fragmentation, and for others
@@ -43,8 +44,9 @@ def choose_tokens(configured: int, lanes: Sequence[Lane], device: torch.device) 
 
 def on_cpu(lanes: Sequence[Lane], free: int | None, longest: int) -> int:
     """The usual budget, or less where its peak is more than a share of the free memory."""
-    fitting = CPU_TOKENS if free is None else int(free * CPU_SHARE) // peak_bytes(lanes, 1)
-    tokens = max(longest, min(CPU_TOKENS, fitting))
+    usual = CPU_TOKENS if all(lane.packed for lane in lanes) else CPU_TOKENS_PADDED
+    fitting = usual if free is None else int(free * CPU_SHARE) // peak_bytes(lanes, 1)
+    tokens = max(longest, min(usual, fitting))
     report = log.info if tokens <= fitting else log.warning
     report("batch_budget", max_batch_tokens=tokens, peak_bytes=peak_bytes(lanes, tokens), free_bytes=free)
     return tokens

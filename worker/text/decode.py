@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -36,7 +36,8 @@ class Decoder:
     """A `types.Decode`; holds no state, any thread may call it.
 
     `topics` names the topics whose format differs from `default`. Records of `replay_topic` are read as what their
-    headers say they were: the format, id and coordinates are those of the topic they first came from.
+    headers say they were: the format, id and coordinates are those of the topic they first came from. `prepare` gives
+    what the model is to read of a text, None: all of it. `hide_id` is done to every id that a sender gave.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Decoder:
         tombstones: Literal["drop", "pass", "dead_letter"] = "drop",
         blank_text: Literal["drop", "dead_letter"] = "dead_letter",
         replay_topic: str | None = None,
+        prepare: Callable[[str], str] | None = None,
+        hide_id: Callable[[str], str] | None = None,
     ) -> None:
         self._max_bytes = max_bytes
         self._default = _compiled(default or TopicFormat())
@@ -55,6 +58,8 @@ class Decoder:
         self._tombstones = tombstones
         self._blank_text = blank_text
         self._replay_topic = replay_topic
+        self._prepare = prepare
+        self._hide_id = hide_id
 
     def __call__(self, record: Record) -> Decoded:
         came = Arrival(Origin(record.topic, record.partition, record.offset, record.timestamp_ms))
@@ -74,11 +79,30 @@ class Decoder:
             if len(value) > self._max_bytes:
                 raise _too_many_bytes(len(value), self._max_bytes)
             content = form.read(value)
-            return self._blank(came) if is_blank(content.text) else _message(content, came)
+            text = self._prepare(content.text) if self._prepare else content.text
+            return self._blank(came) if is_blank(text) else self._message(text, content, came)
         except Skip as skip:
             return _dead(skip.reason, skip.detail, came)
         except Exception as error:  # one value must never fail a batch; the class is all that holds no text
             return _dead(form.reason, f"{type(error).__name__} in the decoder; please report it", came)
+
+    def _message(self, text: str, content: Content, came: Arrival) -> Message:
+        origin = came.origin
+        given = came.id or content.id
+        if given and self._hide_id:
+            given = self._hide_id(given)
+        return Message(
+            given or f"{origin.topic}-{origin.partition}-{origin.offset}",
+            origin,
+            text,
+            content.language,
+            content.metadata,
+            content.charset,
+            content.charset_guessed,
+            came.replays,
+            content.timestamp,
+            None if text == content.text else content.text,
+        )
 
     def _tombstone(self, record: Record, came: Arrival) -> Decoded:
         if self._tombstones == "drop":
@@ -107,22 +131,6 @@ def _compiled(topic: TopicFormat) -> _Format:
     if topic.format == "mail":
         return _Format(read_mail, Reason.INVALID_MAIL)
     return _Format(read_text, Reason.NOT_UTF8)
-
-
-def _message(content: Content, came: Arrival) -> Message:
-    origin = came.origin
-    identity = came.id or content.id or f"{origin.topic}-{origin.partition}-{origin.offset}"
-    return Message(
-        identity,
-        origin,
-        content.text,
-        content.language,
-        content.metadata,
-        content.charset,
-        content.charset_guessed,
-        came.replays,
-        content.timestamp,
-    )
 
 
 def _dead(reason: str, detail: str, came: Arrival) -> DeadLetter:

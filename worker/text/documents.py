@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from schemas import Reason, TextMessage
 from worker.errors import Skip
@@ -45,6 +45,18 @@ def json_reader(fields: Mapping[str, str | None], *, keep_unknown_fields: bool) 
         return Content(message.text, identity, message.language, message.metadata, charset, timestamp=written)
 
     return read
+
+
+def redact_document(value: bytes, redact: Callable[[Any], Any]) -> bytes:
+    """The document with all its strings redacted, and its frame; the value itself where nothing was found.
+
+    A value that had to be changed is written anew: compact, in UTF-8, numbers in JSON's plainest form.
+    """
+    document, _ = _parse(value)
+    changed = redact(document)
+    if changed == document:
+        return value
+    return value[: len(value) - len(unframe(value))] + to_json(changed)
 
 
 def _time(stamp: str | float, read: Callable[[Any], datetime]) -> datetime | None:

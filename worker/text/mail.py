@@ -10,7 +10,7 @@ from worker.errors import Skip
 from worker.text.charset import Decoded, decode_declared
 from worker.text.clean import is_blank
 from worker.text.content import Content
-from worker.text.markup import strip_tags
+from worker.text.markup import to_lines
 from worker.text.mime import Part, plain_base64, split_headers, text_parts
 
 _MBOX_LINE = re.compile(rb"(?:\xef\xbb\xbf)?(?:From [^\r\n]*\r?\n)?")
@@ -18,7 +18,7 @@ _ENCODED_WORD = re.compile(rb"=\?([^?\s]{1,99})\?([bBqQ])\?([^?\s]*)\?=")
 
 
 def read_mail(value: bytes) -> Content:
-    """Subject, blank line, body: the plain text parts, or where there are none the HTML ones without their tags.
+    """Subject, blank line, body: the plain text parts, or where there are none the lines of the HTML ones.
 
     Attachments are left out; an mbox `From ` line is passed over. Raises `Skip` for a value that has no header, or
     more MIME parts than `mime` takes.
@@ -51,7 +51,7 @@ def _bodies(parts: list[Part]) -> list[Decoded]:
 
 def _decode(part: Part) -> Decoded:
     decoded = decode_declared(part.body, part.charset)
-    return decoded._replace(text=strip_tags(decoded.text)) if part.content_type == "text/html" else decoded
+    return decoded._replace(text=to_lines(decoded.text)) if part.content_type == "text/html" else decoded
 
 
 def _decode_subject(raw: bytes) -> Decoded:
