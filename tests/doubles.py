@@ -27,12 +27,13 @@ class FakeEngine:
         fail_on: str | None = None,
         revision: str = "0",
         encoder: str = "fake",
+        name: str = "default",
     ) -> None:
         self.closed = 0
         self.encoder = encoder
         self._dim = dim
         self._fail_on = fail_on
-        self._classifier = Classifier("default", "single", tuple(labels), model="fake", revision=revision)
+        self._classifier = Classifier(name, "single", tuple(labels), model="fake", revision=revision)
 
     @property
     def classifiers(self) -> tuple[Classifier, ...]:

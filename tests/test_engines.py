@@ -8,12 +8,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.doubles import FakeEngine
+from tests.model.tiny import config_of, write_classifier
 from worker.config import load
-from worker.engines import make_shadow, recipe_of, reloadable, watch_folders, why_not
+from worker.engines import load_model, make_shadow, recipe_of, reloadable, watch_folders, why_not
 from worker.errors import SettingsError
 from worker.metrics import Metrics
+from worker.model.manifest import Manifest, Prepared
 from worker.model.recipe import ClassifierRecipe, EngineRecipe, Windows, ZeroShotRecipe
 from worker.settings import Settings
+from worker.text.preparation import Preparation, recorded
 
 
 def settings_of(*assignments: str) -> Settings:
@@ -104,4 +107,47 @@ def test_only_directories_are_watched(tmp_path: Path) -> None:
 
 def test_without_a_setting_there_is_no_shadow() -> None:
     """Nothing is loaded for it."""
-    assert make_shadow(settings_of(), Metrics(CollectorRegistry())) is None
+    assert make_shadow(settings_of(), FakeEngine().classifiers, Metrics(CollectorRegistry())) is None
+
+
+def test_a_shadow_needs_labels_to_compare_with() -> None:
+    """Refused at start, not at the first message."""
+    with pytest.raises(SettingsError, match="nothing to be compared with"):
+        make_shadow(settings_of("model.shadow={path: /x}"), (), Metrics(CollectorRegistry()))
+
+
+def test_a_shadow_is_compared_with_the_primary_classifier(tmp_path: Path) -> None:
+    """A trained model beside zero-shot labels: the natural case. What it is called in its folder does not matter."""
+    config = config_of("bert", num_labels=2, id2label={0: "good", 1: "bad"}, label2id={"good": 0, "bad": 1})
+    folder = write_classifier(tmp_path / "trained", config)
+    running = FakeEngine(labels=["good", "bad"], name="mood")
+    shadow = make_shadow(
+        settings_of(f"model.shadow={{path: {folder}}}"), running.classifiers, Metrics(CollectorRegistry())
+    )
+    assert shadow is not None
+    assert shadow.alive
+    shadow.close()
+
+
+def test_a_model_without_labels_does_not_replace_one_that_has_them() -> None:
+    """Every label would silently be null."""
+    assert "no labels" in str(why_not(settings_of(), FakeEngine(), FakeEngine(name="other")))
+
+
+def test_a_model_reads_texts_as_it_was_trained_on_them(tmp_path: Path) -> None:
+    """Another preparation in the settings than in the model's folder stops the start, with the settings to change."""
+    manifest = Manifest(
+        labels=("a", "b"),
+        kind="single",
+        head="linear",
+        preparation=Prepared(**recorded(Preparation(lowercase=True))),
+    )
+    manifest.write(tmp_path)
+    with pytest.raises(SettingsError, match=r"text\.lowercase"):
+        load_model(settings_of(f"model.path={tmp_path}"))
+
+
+def test_descriptions_of_labels_are_prepared_like_texts() -> None:
+    """They are compared with texts that were."""
+    recipe = recipe_of(settings_of("model.zero_shot=[{name: z, labels: {a: FINE, b: BAD}}]", "text.lowercase=true"))
+    assert recipe.zero_shot[0].labels == {"a": ("fine",), "b": ("bad",)}

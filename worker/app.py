@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +22,8 @@ from worker import __version__
 from worker.clusters.none import NoClusters
 from worker.clusters.process import ClusterProcess
 from worker.clusters.recipe import Recipe
-from worker.engines import make_shadow, reloadable
+from worker.control import Control
+from worker.engines import check, make_shadow, reloadable
 from worker.errors import SettingsError, Stop, Unreachable
 from worker.inflight import InFlight, Load
 from worker.kafka.client import make_consumer, make_producer
@@ -33,16 +34,17 @@ from worker.kafka.security import Connection
 from worker.kafka.source import KafkaSource
 from worker.kafka.topics import TopicAdmin, TopicSpec, required_topics
 from worker.metrics import Metrics
-from worker.monitor import Monitor
+from worker.monitor import Monitor, Parts
 from worker.pipeline import Pipeline
 from worker.policy.routes import findings
 from worker.reload import Reloadable
-from worker.rules import make_decoder, make_form, make_policy
+from worker.rules import make_decoder, make_form, make_policy, make_redaction
 from worker.settings import Settings
 from worker.shadow import Shadow
 from worker.sizing import BatchSizer, Sizing
 from worker.tagging import Rules, Tagging
 from worker.types import Clusters, Delivery, Engine
+from worker.watchdog import Deadlines
 
 log = structlog.get_logger()
 
@@ -62,6 +64,23 @@ class Mode:
     until: Until | None = None
     dry_run: bool = False
 
+    @property
+    def suffix(self) -> str:
+        """What a bounded run adds to the names that it must not share with the stream: group and transactional id."""
+        if self.until is None:
+            return ""
+        return f"-until-{self.until if isinstance(self.until, str) else _name_of(self.until)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What answers, counts and obeys from the first second on, while the model is read or the brokers are away."""
+
+    metrics: Metrics
+    in_flight: InFlight
+    control: Control
+    monitor: Monitor
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
@@ -76,7 +95,6 @@ class Worker:
 
     def run(self) -> None:
         """Raises what stopped it; returns after a graceful stop or at the end of a bounded input."""
-        self.monitor.start()
         settle_interpreter()
         try:
             self.pipeline.run(drain_timeout_s=self.drain_timeout_s)
@@ -102,7 +120,11 @@ def make_clusters(settings: Settings) -> Clusters:
         seed=clusters.seed,
     )
     return ClusterProcess(
-        recipe=recipe, samples_per_s=clusters.samples_per_s, names=clusters.names, clock=time.monotonic
+        recipe=recipe,
+        samples_per_s=clusters.samples_per_s,
+        names=clusters.names,
+        clock=time.monotonic,
+        redact=make_redaction(settings),
     )
 
 
@@ -159,43 +181,53 @@ def await_kafka(attempt: Callable[[], T]) -> T:
         count += 1
 
 
-def make_worker(settings: Settings, loaded: Engine, mode: Mode) -> Worker:
-    """Wire all parts around a loaded engine. Connects to Kafka. Raises `SettingsError` and `Stop`."""
+def open_front(settings: Settings) -> Front:
+    """HTTP answers from here on: alive, and not started. Raises `SettingsError` where the port is taken."""
+    metrics = Metrics(CollectorRegistry())
+    _describe(settings, metrics)
+    in_flight = InFlight(max_tokens=in_flight_limit(settings).tokens)
+    control = Control(log_level=settings.logging.level)
+    monitor = Monitor(
+        metrics=metrics, in_flight=in_flight, control=control, host=settings.http.host, port=settings.http.port
+    )
+    monitor.start()
+    return Front(metrics, in_flight, control, monitor)
+
+
+def make_worker(settings: Settings, loaded: Engine, mode: Mode, front: Front | None = None) -> Worker:
+    """Wire all parts around a loaded engine. Waits for Kafka. Raises `SettingsError` and `Stop`."""
+    front = front or open_front(settings)
+    try:
+        return _wired(settings, loaded, mode, front)
+    except BaseException:
+        front.monitor.close()
+        raise
+
+
+def _wired(settings: Settings, loaded: Engine, mode: Mode, front: Front) -> Worker:
     if not settings.input.topics and not settings.input.pattern:
         raise SettingsError("nothing to read: set input.topics or input.pattern")
     connection = Connection.of(settings.kafka)
     await_kafka(lambda: ensure_topics(settings, connection, dry_run=mode.dry_run))
-    metrics = Metrics(CollectorRegistry())
-    _describe(settings, metrics)
+    metrics, monitor = front.metrics, front.monitor
     engine = reloadable(settings, loaded, metrics)
-    shadow = make_shadow(settings, metrics)
+    shadow = make_shadow(settings, engine.classifiers, metrics)
     clusters = make_clusters(settings)
     tagging = make_tagging(settings, engine, clusters, metrics, shadow)
-    in_flight = InFlight(max_tokens=in_flight_limit(settings).tokens)
-    monitor = Monitor(
-        metrics=metrics,
-        in_flight=in_flight,
-        host=settings.http.host,
-        port=settings.http.port,
-        log_level=settings.logging.level,
-    )
-    source = await_kafka(lambda: _source(settings, connection, mode, in_flight, monitor))
+    source = await_kafka(lambda: _source(settings, connection, mode, front))
     pipeline = Pipeline(
         source=source,
-        delivery=_delivery(settings, connection, mode, source, lambda: monitor.stopping),
+        delivery=_delivery(settings, connection, mode, source, lambda: front.control.stopping),
         stages=tagging,
-        in_flight=in_flight,
+        in_flight=front.in_flight,
         sizer=BatchSizer(Sizing(settings.batch.target_s, settings.batch.max_records)),
         observer=metrics,
         slots=settings.batch.slots,
     )
+    front.control.attach(pipeline=pipeline, reload=engine.reload)
     monitor.watch(
-        pipeline=pipeline,
-        source=source,
-        clusters=clusters,
-        engine=engine,
-        stage_deadline_s=settings.delivery.stage_deadline_s,
-        stall_s=STALL_S,
+        Parts(pipeline=pipeline, source=source, clusters=clusters, engine=engine, check=lambda: check(engine)),
+        Deadlines(stall_s=STALL_S, stage_deadline_s=settings.delivery.stage_deadline_s),
     )
     return Worker(pipeline, monitor, engine, shadow, clusters, settings.delivery.drain_timeout_s)
 
@@ -214,9 +246,7 @@ def _describe(settings: Settings, metrics: Metrics) -> None:
     metrics.set_limits(records=limit.records, bytes=limit.bytes, tokens=limit.tokens)
 
 
-def _source(
-    settings: Settings, connection: Connection, mode: Mode, in_flight: InFlight, monitor: Monitor
-) -> KafkaSource:
+def _source(settings: Settings, connection: Connection, mode: Mode, front: Front) -> KafkaSource:
     grouped = not mode.dry_run
     reading = Reading(
         topics=settings.input_topics(),
@@ -230,7 +260,7 @@ def _source(
     consumer = partial(
         make_consumer,
         connection.client_options(),
-        group_id=_group_id(settings, mode) if grouped else None,
+        group_id=settings.kafka.group_id + mode.suffix if grouped else None,
         group_instance_id=settings.kafka.instance_id if grouped else None,
         session_timeout_ms=int(settings.kafka.session_timeout_s * 1000),
         heartbeat_interval_ms=int(settings.kafka.session_timeout_s * 1000 / 15),
@@ -242,11 +272,11 @@ def _source(
             make_consumer=consumer,
             make_prober=partial(make_consumer, connection.client_options(), group_id=None),
             reading=reading,
-            in_flight=in_flight,
+            in_flight=front.in_flight,
             drain_timeout_s=settings.delivery.drain_timeout_s,
             max_batch_bytes=settings.batch.max_bytes,
             linger_s=settings.batch.linger_ms / 1000,
-            events=monitor,
+            events=front.monitor,
         )
 
 
@@ -258,12 +288,9 @@ def _pattern(settings: Settings) -> str | None:
     return f"{pattern}|^{re.escape(replay)}$"  # the user's part first: inline flags stand at the beginning
 
 
-def _group_id(settings: Settings, mode: Mode) -> str:
-    """A bounded backfill has a group of its own, so that the stream's offsets stay as they are."""
-    if mode.until is None:
-        return settings.kafka.group_id
-    end = mode.until if isinstance(mode.until, str) else f"{mode.until:%Y%m%dT%H%M%S}"
-    return f"{settings.kafka.group_id}-until-{end}"
+def _name_of(time: datetime) -> str:
+    """One name for one moment, in whichever zone it was given."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "").replace("-", "").replace(":", "")
 
 
 def _delivery(
@@ -275,7 +302,7 @@ def _delivery(
     more: dict[str, Any] = {}
     if delivery.mode == "exactly_once":
         more = {
-            "transactional_id": transactional_id(delivery.transactional_id_prefix, settings.kafka.instance_id),
+            "transactional_id": transactional_id(settings, mode),
             "transaction_timeout_ms": int(delivery.transaction_timeout_s * 1000),
         }
     producing: dict[str, Any] = {
@@ -295,9 +322,12 @@ def _delivery(
     return FlushingDelivery(commit=source.commit, **producing)
 
 
-def transactional_id(prefix: str, instance_id: str | None) -> str:
-    """One per process, the same across rebuilds of its producer; static only with static membership."""
-    return f"{prefix}-{instance_id or uuid.uuid4()}"
+def transactional_id(settings: Settings, mode: Mode) -> str:
+    """One per process, the same across rebuilds of its producer; static only with static membership.
+
+    A bounded run with the stream's own settings must not fence the stream.
+    """
+    return f"{settings.delivery.transactional_id_prefix}-{settings.kafka.instance_id or uuid.uuid4()}{mode.suffix}"
 
 
 def settle_interpreter() -> None:

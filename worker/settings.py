@@ -200,7 +200,7 @@ class ZeroShotSettings(Section):
 class ShadowSettings(Section):
     """A second model that sees a share of the traffic; how far it agrees is in the metrics, its results go nowhere."""
 
-    path: str = Field(description="Directory, hub id, or `minilm`; compared with the classifier of model.path.")
+    path: str = Field(description="Directory, hub id, or `minilm`; compared with the primary classifier.")
     labels: dict[str, str] = Field(default_factory=dict, description="Names for the model's labels.")
     share: Annotated[float, Field(gt=0, le=1)] = Field(default=0.1, description="Share of the texts that it sees.")
 
@@ -303,7 +303,7 @@ class BatchSettings(Section):
     """How large batches may grow."""
 
     max_records: Positive = Field(default=2000, description="Records of one batch, at most.")
-    max_bytes: Positive = Field(default=16_000_000, description="Bytes of the values of one batch, at most.")
+    max_bytes: Positive = Field(default=16_000_000, description="Bytes of one batch, at most: values, keys, headers.")
     max_tokens: Positive = Field(default=262_144, description="Tokens of one batch, at most; above it is cut in two.")
     target_s: Seconds = Field(default=1.0, description="Batch sizes are steered to this time in the model.")
     linger_ms: Annotated[int, Field(ge=0)] = Field(
