@@ -16,11 +16,13 @@ from tests.memory import MemoryLog
 from tests.workbench import Bench
 from worker import monitor as module
 from worker.clusters.none import NoClusters
-from worker.errors import Stalled
+from worker.control import Control
+from worker.errors import Stalled, Stop
 from worker.inflight import InFlight
 from worker.metrics import Metrics, total
-from worker.monitor import Monitor
+from worker.monitor import RECOVERY_S, Monitor, Parts
 from worker.types import ClusterSummary, Partition
+from worker.watchdog import Deadlines
 
 P0, P1 = Partition("in", 0), Partition("in", 1)
 
@@ -64,19 +66,28 @@ class Post:
     def __init__(self) -> None:
         self.metrics = Metrics(CollectorRegistry())
         self.in_flight = InFlight()
+        self.control = Control(log_level="info")
         self.monitor = Monitor(
-            metrics=self.metrics, in_flight=self.in_flight, host="127.0.0.1", port=0, log_level="info"
+            metrics=self.metrics, in_flight=self.in_flight, control=self.control, host="127.0.0.1", port=0
         )
         self.source, self.bench, self.clusters = FakeSource(), Bench(MemoryLog()), Summarised()
         self.pipeline = self.bench.pipeline
+        self.died: Stop | None = None
+        self.control.attach(pipeline=self.pipeline, reload=lambda: None)
         self.monitor.watch(
-            pipeline=self.pipeline,
-            source=self.source,
-            clusters=self.clusters,
-            engine=FakeEngine(),
-            stage_deadline_s=100,
-            stall_s=30,
+            Parts(
+                pipeline=self.pipeline,
+                source=self.source,
+                clusters=self.clusters,
+                engine=FakeEngine(),
+                check=self._check,
+            ),
+            Deadlines(stall_s=30, stage_deadline_s=100),
         )
+
+    def _check(self) -> None:
+        if self.died:
+            raise self.died
 
     def tick(self, now_s: float = 0.0) -> None:
         self.monitor._tick(now_s)
@@ -196,6 +207,30 @@ def test_ready_from_the_first_assignment_on(post: Post) -> None:
     assert total(post.metrics.rebalances) == 1
 
 
+def test_an_assignment_of_nothing_makes_nobody_ready(post: Post) -> None:
+    """A worker too many joins the group and gets no partition: it is alive, and not ready."""
+    post.monitor.health.set_started()
+    post.monitor.assigned(frozenset())
+    assert post.monitor.health.ready() == (False, "group: no partitions yet")
+
+
+def test_a_delivery_that_waits_for_brokers_makes_unready_not_stuck(post: Post) -> None:
+    """With every batch behind it the source asks nobody; a recovery that is soon over is no outage."""
+    post.monitor.health.set_started()
+    post.monitor.assigned(frozenset({P0}))
+    post.source.partitions = {P0: Lag(1, 100, 100)}
+    post.pipeline.busy_since["deliver"] = post.pipeline.recovering_since = 0.0
+    post.tick(RECOVERY_S / 2)
+    assert post.monitor.health.ready().ok
+    for now in (20, 99, 120, 10_000):
+        post.tick(now)
+        assert post.monitor.health.ready() == (False, "kafka: the brokers do not answer")
+    assert post.monitor.health.live().ok
+    post.pipeline.recovering_since = None
+    post.tick(10_001)
+    assert post.monitor.health.ready().ok
+
+
 def test_unreachable_brokers_make_unready_not_dead(post: Post) -> None:
     """While brokers do not answer the worker is unready, alive, and never called stuck, however long it takes."""
     post.monitor.health.set_started()
@@ -249,10 +284,37 @@ def test_a_loop_that_cannot_end_is_ended(post: Post, exits: list[int]) -> None:
     assert "stage deliver" in post.monitor.health.live().reason
 
 
+def test_a_part_that_died_unasked_ends_the_worker(post: Post, exits: list[int]) -> None:
+    """The model's process may die while there is nothing to compute: seen at the next tick, with its own line."""
+    post.tick(0)
+    assert post.monitor.health.live().ok
+    post.died = Stop("the model's process is gone: it was killed by SIGKILL; give it more memory")
+    post.tick(1)
+    assert post.monitor.health.live() == (False, str(post.died))
+    with pytest.raises(Stop, match="killed by SIGKILL"):
+        post.bench.run()
+
+
+def test_before_there_is_a_worker(exits: list[int]) -> None:
+    """While the model is read or the brokers are away: alive, not started, not ready, with a status."""
+    monitor = Monitor(
+        metrics=Metrics(CollectorRegistry()),
+        in_flight=InFlight(),
+        control=Control(log_level="info"),
+        host="127.0.0.1",
+        port=0,
+    )
+    monitor._tick(0.0)
+    health, status = monitor.health, monitor.status()
+    assert [health.live().ok, health.startup().ok, health.ready().ok] == [True, False, False]
+    assert (status.state, status.model, status.partitions, status.clusters) == ("starting", None, (), None)
+    monitor.close()
+
+
 def test_an_operator_pauses_and_resumes(post: Post) -> None:
     """A pause shows in the status and the metric, and a paused worker is not called stuck."""
     assert post.monitor.status().state == "running"
-    post.monitor.pause()
+    post.control.pause()
     post.source.partitions = {P0: Lag(1, 100, 100)}
     for now in (0, 100, 200):
         post.tick(now)
@@ -260,7 +322,7 @@ def test_an_operator_pauses_and_resumes(post: Post) -> None:
     assert post.monitor.status().state == "paused"
     assert post.series("paused") == {(): 1}
     assert post.monitor.health.live().ok
-    post.monitor.resume()
+    post.control.resume()
     post.tick(201)
     assert not post.pipeline.paused
     assert post.series("paused") == {(): 0}
@@ -268,9 +330,9 @@ def test_an_operator_pauses_and_resumes(post: Post) -> None:
 
 def test_stopping_shows_as_draining(post: Post) -> None:
     """The state follows the pipeline."""
-    assert not post.monitor.stopping
+    assert not post.control.stopping
     post.pipeline.stop()
-    assert post.monitor.stopping
+    assert post.control.stopping
     assert post.monitor.status().state == "draining"
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.memory import Fault, MemoryDelivery, MemoryLog, MemorySource
+from tests.memory import Fault, MemoryDelivery, MemoryLog
 from tests.workbench import Bench, assert_once_and_in_order, filled, text
 from worker.errors import DeliveryRefused, Stop
 from worker.inflight import Load
-from worker.metrics import sums_by, total
 from worker.types import Batch
 
 FAULTS = st.dictionaries(st.integers(0, 25), st.sampled_from(["lost", "unanswered", "refused"]), max_size=10)
@@ -93,73 +91,6 @@ def test_batches_of_before_a_revocation_are_dropped_unsent() -> None:
     bench.stages.hook = rebalance_once
     assert_once_and_in_order(bench.run())
     assert bench.delivery.recoveries == 1  # nothing stale was tried, so nothing failed
-
-
-def test_one_record_too_large_is_a_dead_letter_by_itself() -> None:
-    """Its batch is halved until it stands alone; the neighbours come out as results, in order."""
-    log = MemoryLog()
-    for n in range(8):
-        log.write(text("long " * 1000 if n == 5 else f"short {n}"))
-    delivery = MemoryDelivery(log, max_bytes={"out": 2000, "a-topic": 2000})
-    bench = Bench(log, delivery=delivery, max_records=8)
-    assert_once_and_in_order(bench.run())
-    assert bench.of("dead") == [(0, 5)]
-    assert dict(log.outputs["dead"][0].headers)["tagstream-error-reason"] == b"output_too_large"
-    assert total(bench.metrics.failed) == 1
-
-
-def test_one_record_that_its_topic_never_takes_is_a_dead_letter_by_itself() -> None:
-    """A compacted output refuses a record without a key: that one is a dead letter, and nobody stops."""
-    log = MemoryLog()
-    for n in range(8):
-        log.write(text(f"text {n}"), key=None if n == 5 else b"k")
-    bench = Bench(log, delivery=MemoryDelivery(log, keyed={"out", "a-topic"}), max_records=8)
-    assert_once_and_in_order(bench.run())
-    assert bench.of("dead") == [(0, 5)]
-    assert dict(log.outputs["dead"][0].headers)["tagstream-error-reason"] == b"output_refused"
-    assert sums_by(bench.metrics.dead_letters, "reason") == {"output_refused": 1}
-    assert bench.metrics.aborts.labels("output_refused")._value.get() == 4  # 8, 4, 2 and 1 records
-
-
-def test_many_records_that_their_topic_never_takes_cost_one_delivery() -> None:
-    """Where the destination says which they are, all of them are dead letters at once."""
-    log = MemoryLog()
-    for n in range(64):
-        log.write(text(f"text {n}"), key=None if n % 3 else b"k")
-    bench = Bench(log, delivery=MemoryDelivery(log, keyed={"out", "a-topic"}, naming=True), max_records=64)
-    assert_once_and_in_order(bench.run())
-    assert len(bench.of("dead")) == 42
-    assert bench.delivery.calls == 3  # the whole, and its halves
-
-
-@pytest.mark.parametrize("limit", [{"max_bytes": {"dead": -1}}, {"keyed": {"dead"}}], ids=["size", "key"])
-def test_a_dead_letter_topic_that_takes_nothing_stops(limit: dict[str, Any]) -> None:
-    """Where not even the dead letter gets through, the run ends in one line; what went before counts."""
-    log = filled(7)
-    bench = Bench(log, delivery=MemoryDelivery(log, **limit), max_records=7)
-    with pytest.raises(Stop, match=r"^topic 'dead' [^\n]*$"):
-        bench.run()
-    assert log.lag == 1
-    assert total(bench.metrics.processed) == 6
-
-
-@pytest.mark.parametrize("fault", ["lost", "refused"])
-def test_what_got_through_of_a_delivery_that_failed_later_counts(fault: Fault) -> None:
-    """A batch cut for one large record, whose second half fails: every record is counted once all the same."""
-    log = MemoryLog()
-    for n in range(8):
-        log.write(text("long " * 1000 if n == 5 else f"short {n}"))
-    delivery = MemoryDelivery(log, max_bytes={"out": 2000, "a-topic": 2000}, faults={3: fault})
-    bench = Bench(log, delivery=delivery, max_records=8)
-    if fault == "refused":
-        bench.source.rewind = lambda refused=None: MemorySource.rewind(bench.source)  # type: ignore[method-assign]
-    assert_once_and_in_order(bench.run())
-    assert total(bench.metrics.processed) == 8
-    assert total(bench.metrics.results) == 7
-    assert total(bench.metrics.predictions) == 8
-    assert total(bench.metrics.tokens) == 7 * 2 + 1000
-    assert sums_by(bench.metrics.dead_letters, "reason") == {"output_too_large": 1}
-    assert bench.pipeline.committed == log.committed
 
 
 NASTY = [

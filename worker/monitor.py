@@ -1,18 +1,19 @@
-"""Everything around the loop that only looks on: metrics, health, status, the watchdog, and an operator's commands."""
+"""Everything around the loop that only looks on: metrics, health, status, and what ends a worker that is stuck."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
 
-from worker import __version__, logs
-from worker.errors import Stalled
+from worker import __version__
+from worker.control import Control
+from worker.errors import Stalled, Stop
 from worker.inflight import InFlight
 from worker.metrics import STAGES, Metrics, sums_by, total
 from worker.pipeline import Pipeline
@@ -38,6 +39,7 @@ log = structlog.get_logger()
 TICK_S = 1.0
 RATE_S = 30.0
 TOP_CLUSTERS = 12
+RECOVERY_S = 5.0  # a delivery that needs longer to be made ready again waits for brokers
 EXIT_S = 10.0  # after a verdict the loop has so long to end by itself
 
 
@@ -53,14 +55,25 @@ class Watched(Protocol):
     def lags(self) -> Mapping[Partition, Any]: ...
 
 
-class Monitor:
-    """A ticking thread and an HTTP server. Also `kafka.source.SourceEvents` and `web.site.Control`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a monitor looks at. `check` raises `Stop` where a part has died that nobody asks just now."""
 
-    def __init__(self, *, metrics: Metrics, in_flight: InFlight, host: str, port: int, log_level: str) -> None:
+    pipeline: Pipeline
+    source: Watched
+    clusters: Clusters
+    engine: Engine
+    check: Callable[[], None]
+
+
+class Monitor:
+    """A ticking thread and an HTTP server, from before there is much to look at. Also `kafka.input.SourceEvents`."""
+
+    def __init__(self, *, metrics: Metrics, in_flight: InFlight, control: Control, host: str, port: int) -> None:
         self.health = Health()
         self._metrics = metrics
         self._in_flight = in_flight
-        self._log_level = log_level
+        self._control = control
         self._began_s = time.monotonic()
         self._closed = threading.Event()
         self._lag_lock = threading.Lock()
@@ -68,38 +81,27 @@ class Monitor:
         self._reachable = True
         self._processed: list[tuple[float, int]] = []
         self._server = HttpServer(
-            Site(registry=metrics.registry, health=self.health, status=self.status, control=self), host=host, port=port
+            Site(registry=metrics.registry, health=self.health, status=self.status, control=control),
+            host=host,
+            port=port,
         )
         self._thread = threading.Thread(target=self._tick_until_closed, name="monitor", daemon=True)
-        self._pipeline: Pipeline | None = None
+        self._parts: Parts | None = None
         self.health.hold("group", "no partitions yet")
 
-    def watch(
-        self,
-        *,
-        pipeline: Pipeline,
-        source: Watched,
-        clusters: Clusters,
-        engine: Engine,
-        stage_deadline_s: float,
-        stall_s: float,
-    ) -> None:
-        """Whom to look at; before `start`."""
-        self._pipeline, self._source, self._clusters, self._engine = pipeline, source, clusters, engine
-        self._watchdog = Watchdog(Deadlines(stall_s=stall_s, stage_deadline_s=stage_deadline_s))
+    def watch(self, parts: Parts, deadlines: Deadlines) -> None:
+        """The worker is wired: it has started, and this is what to look at."""
+        self._watchdog = Watchdog(deadlines)
+        self._parts = parts
+        self.health.set_started()
 
     @property
     def port(self) -> int:
         return self._server.port
 
-    @property
-    def stopping(self) -> bool:
-        return self._pipeline is not None and self._pipeline.stopping
-
     def start(self) -> None:
         self._server.start()
         self._thread.start()
-        self.health.set_started()
         log.info("listening", port=self._server.port)
 
     def close(self) -> None:
@@ -108,26 +110,13 @@ class Monitor:
             self._thread.join(TICK_S * 2)
         self._server.close()
 
-    # An operator's commands; HTTP threads and signal handlers.
-
-    def pause(self) -> None:
-        if self._pipeline:
-            self._pipeline.pause()
-
-    def resume(self) -> None:
-        if self._pipeline:
-            self._pipeline.resume()
-
-    def set_log_level(self, level: str) -> None:
-        logs.set_level(level)
-        self._log_level = level
-
     # What the source tells.
 
     def assigned(self, partitions: frozenset[Partition]) -> None:
         self._forget(partitions)  # once more: a delivery that outlived the revocation left its offsets
         self._metrics.rebalances.inc()
-        self.health.release("group")
+        if partitions:
+            self.health.release("group")
         log.info("partitions assigned", partitions=len(partitions))
 
     def revoked(self, partitions: frozenset[Partition]) -> None:
@@ -148,8 +137,8 @@ class Monitor:
         with self._lag_lock:
             for partition in partitions:
                 self._metrics.forget_partition(*partition)
-                if self._pipeline:
-                    self._pipeline.committed.pop(partition, None)
+                if self._parts:
+                    self._parts.pipeline.committed.pop(partition, None)
 
     # The ticking thread.
 
@@ -163,40 +152,32 @@ class Monitor:
     def _tick(self, now_s: float) -> None:
         load = self._in_flight.load
         self._metrics.set_in_flight(records=load.records, bytes=load.bytes, tokens=load.tokens)
-        self._metrics.paused.set(bool(self._pipeline and self._pipeline.paused))
+        self._metrics.paused.set(self._control.paused)
         self._processed = [(t, n) for t, n in self._processed if now_s - t < RATE_S]
         self._processed.append((now_s, total(self._metrics.processed)))
-        self._export_lags()
-        self._note_reachability()
-        self._note_clusters()
-        reason = self._watchdog.verdict(now_s, self._observe())
-        if reason:
-            self._give_up(reason)
+        if self._parts:
+            self._look_at(self._parts, now_s)
 
-    def _export_lags(self) -> None:
+    def _look_at(self, parts: Parts, now_s: float) -> None:
+        self._export_lags(parts)
+        self._note_reachability(_reachable(parts, now_s))
+        self._note_clusters(parts.clusters)
+        try:
+            parts.check()
+        except Stop as error:
+            self._give_up(parts, error)
+        reason = self._watchdog.verdict(now_s, _observation(parts, now_s))
+        if reason:
+            log.error("stuck, ending", reason=reason, stacks=dump_stacks())
+            self._give_up(parts, Stalled(reason))
+
+    def _export_lags(self, parts: Parts) -> None:
         with self._lag_lock:  # from the look at the source to the last series, no partition is revoked
-            for (topic, partition), lag in self._lags().items():
+            for (topic, partition), lag in _lags(parts).items():
                 behind = max(0, lag.end - lag.position)
                 self._metrics.set_lag(topic, partition, behind, _age_s(lag) if behind else 0.0)
 
-    def _observe(self) -> Observation:
-        pipeline = self._pipeline
-        lags = self._lags()
-        return Observation(
-            positions={**dict.fromkeys(self._source.assigned), **{p: lag.position for p, lag in lags.items()}},
-            stable_ends={p: lag.stable_end for p, lag in lags.items()},
-            brokers_reachable=self._source.reachable,
-            paused=bool(pipeline and pipeline.paused),
-            busy_since=dict(pipeline.busy_since) if pipeline else {},
-        )
-
-    def _lags(self) -> dict[Partition, Any]:
-        """By what is committed, not by what is polled."""
-        committed = self._pipeline.committed if self._pipeline else {}
-        return {p: replace(lag, position=committed.get(p, lag.position)) for p, lag in self._source.lags().items()}
-
-    def _note_reachability(self) -> None:
-        reachable = self._source.reachable
+    def _note_reachability(self, reachable: bool) -> None:
         if reachable == self._reachable:
             return
         self._reachable = reachable
@@ -207,19 +188,17 @@ class Monitor:
             self.health.hold("kafka", "the brokers do not answer")
             log.warning("the brokers do not answer, trying again until they do")
 
-    def _note_clusters(self) -> None:
-        summary = self._clusters.summary()
+    def _note_clusters(self, clusters: Clusters) -> None:
+        summary = clusters.summary()
         if summary is not None:
             self._metrics.set_clusters(summary.table, version=summary.version, clusters=len(summary.sizes))
             self._metrics.samples_left_out.inc(summary.left_out - self._left_out)
             self._left_out = summary.left_out
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, parts: Parts, error: Stop) -> None:
         """The supervisor starts us again; nothing is lost, as nothing of what is in flight is committed."""
-        self.health.fail(reason)
-        log.error("stuck, ending", reason=reason, stacks=dump_stacks())
-        if self._pipeline:
-            self._pipeline.fail(Stalled(reason))
+        self.health.fail(str(error))
+        parts.pipeline.fail(error)
         exit_at_last = threading.Timer(EXIT_S, os._exit, (1,))  # the loop may be what is stuck
         exit_at_last.daemon = True
         exit_at_last.start()
@@ -227,14 +206,14 @@ class Monitor:
     # Status.
 
     def status(self) -> Status:
-        metrics = self._metrics
+        metrics, parts = self._metrics, self._parts
         return Status(
             state=self._state(),
             version=__version__,
             uptime_s=round(time.monotonic() - self._began_s, 1),
-            log_level=self._log_level,
-            model=self._model_status(),
-            partitions=self._partitions(),
+            log_level=self._control.log_level,
+            model=_model_status(parts.engine) if parts else None,
+            partitions=_partitions(parts) if parts else (),
             rates=Rates(self._rate()),
             totals=Totals(
                 consumed=total(metrics.consumed),
@@ -244,16 +223,15 @@ class Monitor:
                 by_route=sums_by(metrics.results, "route"),
             ),
             stages={stage: self._stage(stage) for stage in STAGES},
-            clusters=self._cluster_status(),
+            clusters=self._cluster_status(parts.clusters) if parts else None,
         )
 
     def _state(self) -> State:
-        pipeline = self._pipeline
-        if pipeline is None:
+        if self._parts is None:
             return "starting"
-        if pipeline.stopping:
+        if self._control.stopping:
             return "draining"
-        return "paused" if pipeline.paused else "running"
+        return "paused" if self._control.paused else "running"
 
     def _rate(self) -> float:
         if len(self._processed) < 2:
@@ -266,22 +244,8 @@ class Monitor:
         busy = stages.sum(stage) / max(time.monotonic() - self._began_s, TICK_S)
         return StageStatus(stages.quantile(0.5, stage), stages.quantile(0.99, stage), round(min(busy, 1.0), 3))
 
-    def _partitions(self) -> tuple[PartitionStatus, ...]:
-        return tuple(
-            PartitionStatus(topic, partition, lag.position, max(0, lag.end - lag.position), _age_s(lag))
-            for (topic, partition), lag in sorted(self._lags().items())
-        )
-
-    def _model_status(self) -> ModelStatus | None:
-        engine = self._engine
-        if not engine.parts:
-            return None
-        first = next(iter(engine.classifiers), None)
-        name, revision = (first.model, first.revision) if first else (engine.parts[0].model, engine.encoder)
-        return ModelStatus(name, revision, *engine.place, engine.parts)
-
-    def _cluster_status(self) -> ClusterStatus | None:
-        summary = self._clusters.summary()
+    def _cluster_status(self, clusters: Clusters) -> ClusterStatus | None:
+        summary = clusters.summary()
         if summary is None:
             return None
         outcomes = sums_by(self._metrics.clustered, "outcome")
@@ -290,6 +254,44 @@ class Monitor:
         largest = sorted(summary.sizes.items(), key=lambda item: -item[1])[:TOP_CLUSTERS]
         top = tuple(ClusterCount(cluster, summary.names.get(cluster), size) for cluster, size in largest)
         return ClusterStatus(summary.table, summary.version, share, top)
+
+
+def _reachable(parts: Parts, now_s: float) -> bool:
+    """A source whose batches all wait for a delivery asks nobody: then the delivery knows."""
+    since_s = parts.pipeline.recovering_since
+    return parts.source.reachable and (since_s is None or now_s - since_s < RECOVERY_S)
+
+
+def _observation(parts: Parts, now_s: float) -> Observation:
+    pipeline, lags = parts.pipeline, _lags(parts)
+    return Observation(
+        positions={**dict.fromkeys(parts.source.assigned), **{p: lag.position for p, lag in lags.items()}},
+        stable_ends={p: lag.stable_end for p, lag in lags.items()},
+        brokers_reachable=_reachable(parts, now_s),
+        paused=pipeline.paused,
+        busy_since=dict(pipeline.busy_since),
+    )
+
+
+def _lags(parts: Parts) -> dict[Partition, Any]:
+    """By what is committed, not by what is polled."""
+    committed = parts.pipeline.committed
+    return {p: replace(lag, position=committed.get(p, lag.position)) for p, lag in parts.source.lags().items()}
+
+
+def _partitions(parts: Parts) -> tuple[PartitionStatus, ...]:
+    return tuple(
+        PartitionStatus(topic, partition, lag.position, max(0, lag.end - lag.position), _age_s(lag))
+        for (topic, partition), lag in sorted(_lags(parts).items())
+    )
+
+
+def _model_status(engine: Engine) -> ModelStatus | None:
+    if not engine.parts:
+        return None
+    first = next(iter(engine.classifiers), None)
+    name, revision = (first.model, first.revision) if first else (engine.parts[0].model, engine.encoder)
+    return ModelStatus(name, revision, *engine.place, engine.parts)
 
 
 def _age_s(lag: Any) -> float | None:

@@ -98,6 +98,7 @@ class Pipeline:
         self._paused = threading.Event()
         self._failure: BaseException | None = None
         self.busy_since: dict[str, float] = {}
+        self.recovering_since: float | None = None
         self.committed: dict[Partition, int] = {}
 
     # Any thread, a signal handler included.
@@ -221,7 +222,7 @@ class Pipeline:
     # The deliver thread.
 
     def _deliver(self) -> None:
-        self._delivery.recover()
+        self._recover()
         while (inferred := self._to_deliver.get()) is not None:
             batch = inferred.prepared.batch
             if not self._stale(batch):
@@ -247,7 +248,7 @@ class Pipeline:
             log.warning("delivery failed, starting again at the committed offsets", reason=str(failure))
             self._observer.count_abort(failure.reason)
             self._source.suspend()
-            self._delivery.recover()
+            self._recover()
             self._source.rewind(refused=outcome.batch if isinstance(failure, DeliveryRefused) else None)
 
     def _deliver_or_cut(self, outcome: Outcome, through: list[Outcome]) -> None:
@@ -259,13 +260,21 @@ class Pipeline:
             self._delivery.deliver(outcome)
         except RecordRefused as refused:
             self._observer.count_abort(refused.reason)
-            self._delivery.recover()
+            self._recover()
             for part in self._smaller(outcome, refused):
                 self._deliver_or_cut(part, through)
         else:
             through.append(outcome)
             self.committed.update(outcome.batch.offsets)
             self.busy_since["deliver"] = time.monotonic()  # the deadline is for what does not move
+
+    def _recover(self) -> None:
+        """For as long as the brokers need, which whoever looks on may see."""
+        self.recovering_since = time.monotonic()
+        try:
+            self._delivery.recover()
+        finally:
+            self.recovering_since = None
 
     def _smaller(self, outcome: Outcome, refused: RecordRefused) -> tuple[Outcome, ...]:
         if self._stale(outcome.batch):
@@ -322,7 +331,7 @@ class Pipeline:
 
 
 def _size(batch: Batch) -> int:
-    return sum(len(record.value) for record in batch.records if record.value is not None)
+    return sum(record.size for record in batch.records)
 
 
 def _tokens(prepared: Prepared) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import CorruptRecordError, KafkaTimeoutError
@@ -19,20 +22,44 @@ from tests.kafka.chaos import Account, Topics, account
 from worker import app
 from worker.config import load
 from worker.errors import Stop
+from worker.inflight import InFlight
 from worker.kafka import damage
-from worker.kafka.damage import Damage, first_readable, prober
+from worker.kafka.damage import Damage, first_behind, prober
 from worker.kafka.input import Lag
 from worker.kafka.source import KafkaSource
 from worker.types import Batch, Partition
 
-SPANS = 4
-IN_A_SPAN = 5
+FIRST = (5, 5, 5, 5)
+P0 = Partition("in", 0)
+Kind = Literal["good", "bad", "marker"]
 
 
 @pytest.mark.parametrize(("first", "behind", "end"), [(0, 1, 1), (0, 1, 50), (7, 20, 50), (7, 50, 50), (3, 4, 5)])
 def test_the_end_of_the_damage_is_found(first: int, behind: int, end: int) -> None:
     """The first offset behind the damaged batch is found, also where the batch is the last one."""
-    assert first_readable(lambda offset: first <= offset < behind, first, end) == behind
+    assert first_behind(lambda offset: first <= offset < behind, first, end) == behind
+
+
+def crc_error(offset: int) -> CorruptRecordError:
+    return CorruptRecordError(
+        f"Record batch for partition TopicPartition(topic='in', partition=0) at offset {offset} failed crc check"
+    )
+
+
+@dataclass(frozen=True)
+class Span:
+    first: int
+    behind: int
+    kind: Kind
+
+
+def layout(*batches: tuple[Kind, int]) -> list[Span]:
+    """Batches of so many offsets, one behind the other."""
+    spans: list[Span] = []
+    for kind, size in batches:
+        first = spans[-1].behind if spans else 0
+        spans.append(Span(first, first + size, kind))
+    return spans
 
 
 class Consumer:
@@ -65,17 +92,26 @@ class Consumer:
 
 
 @pytest.mark.parametrize(
-    ("answers", "fails"),
+    ("answers", "found"),
     [
-        pytest.param([{}, {TopicPartition("in", 0): ["a record"]}], False, id="a-record"),
-        pytest.param([{}, 7], False, id="only-markers-or-aborted"),
-        pytest.param([{}, CorruptRecordError("at offset 5")], True, id="damage"),
+        pytest.param([{}, {TopicPartition("in", 0): ["a record"]}], None, id="a-record"),
+        pytest.param([{}, 9], None, id="only-markers-or-aborted"),
+        pytest.param([{}, crc_error(4)], 4, id="inside-of-damage"),
+        pytest.param([{}, 7, crc_error(7)], 7, id="markers-before-damage"),
     ],
 )
-def test_an_offset_is_readable_or_not(answers: list[Any], fails: bool) -> None:
-    """Readable is what gave a record or moved the position; the probing consumer is closed in any case."""
+def test_an_offset_is_readable_or_not(answers: list[Any], found: int | None) -> None:
+    """Damage counts where no record comes before it; the probing consumer is closed in any case."""
     consumer = Consumer(*answers)
-    assert prober(lambda: consumer, Partition("in", 0))(5) is fails
+    assert prober(lambda: consumer, P0, 9)(5) == found
+    assert consumer.closed
+
+
+def test_damage_without_a_place_stops() -> None:
+    """Where the client does not say which batch it is, nothing is skipped."""
+    consumer = Consumer(CorruptRecordError("invalid number of records"))
+    with pytest.raises(Stop, match="invalid number of records"):
+        prober(lambda: consumer, P0, 9)(5)
     assert consumer.closed
 
 
@@ -84,16 +120,64 @@ def test_no_answer_says_nothing_of_an_offset(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(damage, "PROBE_TIMEOUT_S", 0.0)
     consumer = Consumer()
     with pytest.raises(KafkaTimeoutError, match=r"in\[0\]@5"):
-        prober(lambda: consumer, Partition("in", 0))(5)
+        prober(lambda: consumer, P0, 9)(5)
     assert consumer.closed
 
 
 def test_what_is_not_damaged_is_not_skipped() -> None:
     """The record to read next may lie behind the damage by now, as after a gap: then it is simply read."""
     found = Damage(lambda: Consumer({TopicPartition("in", 0): ["a record"]}), "skip")
-    found.note(CorruptRecordError("partition TopicPartition(topic='in', partition=0) at offset 5"))
-    assert found.skipped({Partition("in", 0): Lag(8, 20, 20)}) is None
+    found.note(crc_error(5))
+    assert found.skipped({P0: Lag(8, 20, 20)}) is None
     assert not found
+
+
+class Reader(Consumer):
+    """Reads a partition of these batches, one at a time."""
+
+    def __init__(self, spans: list[Span]) -> None:
+        super().__init__()
+        self._spans = spans
+
+    def poll(self, timeout_ms: float, max_records: int) -> dict[Any, Any]:
+        span = next(span for span in self._spans if self._position < span.behind)
+        if span.kind == "bad":
+            raise crc_error(span.first)
+        self._position = span.behind
+        return {TopicPartition("in", 0): ["a record"]} if span.kind == "good" else {}
+
+
+def _skipped(spans: list[Span], position: int) -> tuple[int, int | None] | None:
+    found = Damage(lambda: Reader(spans), "skip")
+    found.note(crc_error(next(span.first for span in spans if span.kind == "bad")))
+    marker = found.skipped({P0: Lag(position, spans[-1].behind, spans[-1].behind)})
+    return (marker.offset, marker.damaged_to) if marker else None
+
+
+def test_a_good_batch_between_two_damages_is_not_skipped() -> None:
+    """However the steps fall: what can be read behind the first damage is read."""
+    spans = layout(("good", 100), ("bad", 2), ("good", 1), ("bad", 7), ("good", 5))
+    assert _skipped(spans, 100) == (100, 102)
+    assert _skipped(spans, 103) == (103, 110)
+
+
+def test_damage_behind_a_transaction_marker_is_skipped() -> None:
+    """No record comes between the last one read and the damage, so waiting for one would last for ever."""
+    assert _skipped(layout(("good", 5), ("marker", 1), ("bad", 4), ("good", 1)), 5) == (6, 10)
+
+
+BATCHES = st.lists(st.tuples(st.sampled_from(["good", "bad", "marker"]), st.integers(1, 40)), min_size=1, max_size=8)
+
+
+@given(before=BATCHES, bad=st.integers(1, 40), behind=BATCHES, inside=st.integers(0, 39))
+def test_only_the_offsets_of_one_damaged_batch_are_skipped(
+    before: list[tuple[Kind, int]], bad: int, behind: list[tuple[Kind, int]], inside: int
+) -> None:
+    """Whatever lies around it, and where in it reading begins: from there to its end."""
+    spans = layout(*before, ("bad", bad), *behind)
+    span = spans[len(before)]
+    start = span.first + inside % bad
+    assert _skipped(spans, start) == (start, span.behind)
 
 
 def _run(server: KafkaServer, topics: Topics, on_corrupt: str) -> None:
@@ -114,33 +198,44 @@ def _run(server: KafkaServer, topics: Topics, on_corrupt: str) -> None:
     app.make_worker(settings, FakeEngine(), app.Mode(until="end")).run()
 
 
-def _damage_second_batch(server: KafkaServer, topic: str) -> None:
-    """Flip a bit in the middle of the second batch's records, as a disk would."""
+def _damage_batches(server: KafkaServer, topic: str, which: Iterable[int]) -> None:
+    """Flip a bit in the middle of these batches' records, as a disk would."""
     (log,) = Path(server.directory).rglob(f"{topic}-0/*.log")
     data = bytearray(log.read_bytes())
-    length = int.from_bytes(data[8:12], "big") + 12
-    second = int.from_bytes(data[length + 8 : length + 12], "big") + 12
-    data[length + second // 2 + 30] ^= 0x10
+    starts = [0]
+    while starts[-1] < len(data) and (size := int.from_bytes(data[starts[-1] + 8 : starts[-1] + 12], "big")):
+        starts.append(starts[-1] + size + 12)
+    for number in which:
+        data[(starts[number] + starts[number + 1]) // 2 + 30] ^= 0x10
     log.write_bytes(data)
 
 
-@pytest.fixture
-def damaged(own_kafka: KafkaServer, unique: Callable[[str], str]) -> Topics:
-    topics = Topics("input", "results", "dead", unique("group"))
-    admin = KafkaAdminClient(bootstrap_servers=own_kafka.bootstrap)
+def _write(server: KafkaServer, topics: Topics, sizes: Iterable[int], bad: Iterable[int]) -> None:
+    """One batch of each size; those with the numbers in `bad` get damaged."""
+    admin = KafkaAdminClient(bootstrap_servers=server.bootstrap)
     names = [topics.source, topics.results, topics.dead_letters]
     admin.create_topics([NewTopic(name, 1, 1) for name in names])
     admin.wait_for_topics(names)
     admin.close()
-    producer = KafkaProducer(bootstrap_servers=own_kafka.bootstrap, linger_ms=10_000)
-    for span in range(SPANS):
-        for number in range(IN_A_SPAN):
+    producer = KafkaProducer(bootstrap_servers=server.bootstrap, linger_ms=10_000)
+    for span, size in enumerate(sizes):
+        for number in range(size):
             producer.send(topics.source, json.dumps({"text": f"span {span} text {number} " * 20}).encode())
         producer.flush()
     producer.close()
-    own_kafka.terminate()
-    _damage_second_batch(own_kafka, topics.source)
-    own_kafka.start()
+    server.terminate()
+    _damage_batches(server, topics.source, bad)
+    server.start()
+
+
+@pytest.fixture
+def topics(unique: Callable[[str], str]) -> Topics:
+    return Topics("input", "results", "dead", unique("group"))
+
+
+@pytest.fixture
+def damaged(own_kafka: KafkaServer, topics: Topics) -> Topics:
+    _write(own_kafka, topics, FIRST, [1])
     return topics
 
 
@@ -153,8 +248,8 @@ def test_damage_stops_the_worker(own_kafka: KafkaServer, damaged: Topics) -> Non
 def test_damage_is_skipped_with_one_marker(own_kafka: KafkaServer, damaged: Topics) -> None:
     """With `on_corrupt: skip` one dead letter names the range, and all other records come out."""
     _run(own_kafka, damaged, "skip")
-    found = account(own_kafka.bootstrap, damaged, 1, (SPANS - 1) * IN_A_SPAN + 1)
-    assert found == Account(results=(SPANS - 1) * IN_A_SPAN, dead=1, repeated=0, missing=0, disordered=0)
+    found = account(own_kafka.bootstrap, damaged, 1, 16)
+    assert found == Account(results=15, dead=1, repeated=0, missing=0, disordered=0)
 
 
 def _stopping_the_broker(server: KafkaServer, make: Callable[[], Any], *, before: bool) -> Callable[[], Any]:
@@ -172,7 +267,7 @@ def _stopping_the_broker(server: KafkaServer, make: Callable[[], Any], *, before
     return make_with_outage
 
 
-def _committed_batches(source: KafkaSource, server: KafkaServer) -> list[Batch]:
+def _committed_batches(source: KafkaSource, server: KafkaServer, wanted: int = 16) -> list[Batch]:
     """All batches up to the last record, each committed at once, as what lies before the damage has to be.
 
     A broker that has fallen silent comes back when the source has noticed.
@@ -187,7 +282,7 @@ def _committed_batches(source: KafkaSource, server: KafkaServer) -> list[Batch]:
             source.commit(batch)
             batches.append(batch)
 
-    parts.until(lambda: sum(len(batch.records) for batch in batches) == (SPANS - 1) * IN_A_SPAN + 1, turn)
+    parts.until(lambda: sum(len(batch.records) for batch in batches) == wanted, turn)
     return batches
 
 
@@ -214,6 +309,47 @@ def test_a_membership_lost_while_probing_commits_nothing(own_kafka: KafkaServer,
         batches = _committed_batches(source, own_kafka)
     assert _marked(batches) == [(5, 10)]
     assert all(batch.fence.generation_id >= 0 for batch in batches)
+
+
+def test_a_good_batch_between_two_damaged_ones_is_read(own_kafka: KafkaServer, topics: Topics) -> None:
+    """Each damage has a marker of its own, and what lies between them comes out."""
+    _write(own_kafka, topics, (5, 2, 1, 7, 5), [1, 3])
+    with parts.opened_source(own_kafka.bootstrap, topics.source, topics.group, on_corrupt="skip") as source:
+        batches = _committed_batches(source, own_kafka, 13)
+    assert _marked(batches) == [(5, 7), (8, 15)]
+    read = [record.offset for batch in batches for record in batch.records if not record.damaged_to]
+    assert read == [0, 1, 2, 3, 4, 7, 15, 16, 17, 18, 19]
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_what_was_read_before_the_damage_is_delivered_first(
+    own_kafka: KafkaServer, damaged: Topics, grouped: bool
+) -> None:
+    """However long a batch takes, it stays valid: read again, it would meet the damage again, for ever."""
+    in_flight, events = InFlight(), parts.Events()
+    with parts.opened_source(
+        own_kafka.bootstrap,
+        damaged.source,
+        damaged.group,
+        on_corrupt="skip",
+        grouped=grouped,
+        in_flight=in_flight,
+        events=events,
+        drain_timeout_s=0.0,
+    ) as source:
+        batches = parts.polled(source, 5)
+        in_flight.add(batches=1)
+        parts.until(lambda: source._damage, lambda: source.poll(0.1, 100))
+        for _ in range(10):
+            assert source.poll(0.1, 100) is None
+            source.idle()
+        assert batches[-1].epoch == source.epoch
+        if grouped:
+            source.commit(batches[-1])
+        in_flight.add(batches=-1)
+        parts.until(lambda: _marked(batches), lambda: batches.extend(filter(None, [source.poll(0.1, 100)])))
+    assert [record.offset for batch in batches for record in batch.records] == [0, 1, 2, 3, 4, 5]
+    assert events.of("drain_missed") == []
 
 
 def _lose_the_membership_once(source: KafkaSource) -> None:

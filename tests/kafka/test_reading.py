@@ -15,7 +15,9 @@ from kafka.structs import OffsetAndMetadata
 from tests.kafka import parts
 from tests.kafka.conftest import TopicFactory
 from worker.errors import Stop
+from worker.inflight import InFlight
 from worker.kafka.positions import place
+from worker.kafka.source import KafkaSource
 from worker.types import Batch, Outcome, Partition
 
 Unique = Callable[[str], str]
@@ -147,6 +149,32 @@ def test_a_gap_that_opens_while_reading_is_seen(kafka: str, topic_factory: Topic
         assert [r.value for b in parts.polled(source, 1) for r in b.records][-1] == b"c"
 
 
+def test_a_gap_is_counted_once(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:
+    """Also where the positions that were found have become old meanwhile, and are asked for again."""
+    topic, group, events = topic_factory("in"), unique("g"), parts.Events()
+    parts.produce(kafka, topic, [b"a"] * 4)
+    with parts.opened_source(kafka, topic, group) as source:
+        for batch in parts.polled(source, 4, most=1):
+            source.commit(batch)
+            break
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.delete_records({TopicPartition(topic, 0): 3})
+    admin.close()
+    with parts.opened_source(kafka, topic, group, on_gap="skip", events=events) as source:
+        ask = source._place
+
+        def ask_late(partitions: Any) -> Any:
+            source._place = ask  # type: ignore[method-assign]
+            found = ask(partitions)
+            source.rewind()
+            return found
+
+        source._place = ask_late  # type: ignore[method-assign]
+        parts.polled(source, 1)
+        assert source._place == ask
+    assert events.of("gap_skipped") == [3]
+
+
 def test_lag_of_a_transactional_input_reaches_zero(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:
     """Field report 6: the markers' offsets, which no record fills, are committed once the partition is quiet."""
     topic, out, group = topic_factory("in"), topic_factory("out"), unique("g")
@@ -250,6 +278,36 @@ def test_a_waiting_source_reads_nothing(kafka: str, topic_factory: TopicFactory,
             turns += 1
         assert turns <= 20
         assert source._consumer.paused() == source._consumer.assignment()
+
+
+def test_without_a_group_nothing_is_left_out_after_an_error(
+    kafka: str, topic_factory: TopicFactory, unique: Unique
+) -> None:
+    """`--dry-run`: what is in flight, or waits to be handed out, stays valid, and reading goes on behind it."""
+    topic, in_flight = topic_factory("in"), InFlight()
+    parts.produce(kafka, topic, [b"%d" % n * 100 for n in range(10)])
+    with parts.opened_source(kafka, topic, "", grouped=False, in_flight=in_flight) as source:
+        source._max_batch_bytes = 250
+        batches = parts.polled(source, 2, most=4)
+        in_flight.add(batches=1)
+        poll = source._consumer.poll
+
+        def fail_once(*args: Any, **kwargs: Any) -> Any:
+            source._consumer.poll = poll
+            raise KafkaTimeoutError("told to fail")
+
+        source._consumer.poll = fail_once
+        source.idle()
+        for _ in range(5):
+            batches.extend(filter(None, [source.poll(0.1, 4)]))
+        in_flight.add(batches=-1)
+        parts.until(lambda: source.lags()[Partition(topic, 0)].position == 10, lambda: _turn(source, batches))
+        _turn(source, batches)
+    assert [record.offset for b in batches if b.epoch == source.epoch for record in b.records] == list(range(10))
+
+
+def _turn(source: KafkaSource, batches: list[Batch]) -> None:
+    batches.extend(filter(None, [source.poll(0.1, 4)]))
 
 
 def test_large_values_are_handed_out_in_pieces(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from kafka import KafkaAdminClient
@@ -211,15 +211,22 @@ def test_a_member_that_only_idles_joins_once(kafka: str, topic_factory: TopicFac
             assert len(paused._consumer.assignment()) == _partitions(other) == 1
 
 
-def test_one_start_is_one_rebalance(kafka: str, topic_factory: TopicFactory, unique: Unique) -> None:
-    """The topics' metadata are there before the join, so that the first assignment is whole and the last."""
-    topic = topic_factory("in", partitions=3)
-    events = parts.Events()
-    with parts.opened_source(kafka, topic, unique("g"), events=events) as source:
-        parts.until(lambda: source.lags(), lambda: source.poll(0.1, 10))
-        for _ in range(10):
-            source.poll(0.05, 10)
-    assert events.of("assigned") == [frozenset(Partition(topic, p) for p in range(3))]
+@pytest.mark.parametrize("until", [None, "end"])
+def test_one_start_is_one_rebalance(
+    kafka: str, topic_factory: TopicFactory, unique: Unique, until: Literal["end"] | None
+) -> None:
+    """The topics' metadata are there before the join, so that the first assignment is whole and the last.
+
+    A second start finds the group's coordinator at once, so that nothing but the join waits for them.
+    """
+    topic, group = topic_factory("in", partitions=3), unique("g")
+    for _ in range(2):
+        events = parts.Events()
+        with parts.opened_source(kafka, topic, group, until=until, events=events) as source:
+            parts.until(lambda: source.lags(), lambda: source.poll(0.1, 10))
+            for _ in range(10):
+                source.poll(0.05, 10)
+        assert events.of("assigned") == [frozenset(Partition(topic, p) for p in range(3))]
 
 
 def test_new_partitions_arrive_paused_and_without_a_position_of_the_client(

@@ -13,26 +13,27 @@ from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CorruptRecordError, FencedInstanceIdError, KafkaError, OffsetOutOfRangeError
+from kafka.errors import KafkaError, OffsetOutOfRangeError
 
 from worker.errors import Stop
 from worker.inflight import InFlight
-from worker.kafka.client import committable, is_fenced, resume_join
+from worker.kafka.client import committable
 from worker.kafka.damage import Damage
 from worker.kafka.ends import Ends
 from worker.kafka.failures import decide
 from worker.kafka.input import Lag, Reading, SourceEvents, all_partitions, batch_of_bytes, record_of
 from worker.kafka.lags import Lags
 from worker.kafka.listener import Listener
+from worker.kafka.membership import fence_of, holds, same, subscribe
+from worker.kafka.polling import gather
 from worker.kafka.positions import Placement, check_topic_id, current_topic_ids, place
+from worker.kafka.presence import Presence
+from worker.kafka.probe import Probe
 from worker.types import Batch, Partition, Record
 
 log = structlog.get_logger()
 
 DRAIN_CHECK_S = 0.005
-# While nothing comes, the ends are asked for so often: is there nothing to read, or can it not be read?
-PROBE_S = 5.0
-PROBE_TIMEOUT_S = 2.0  # a stop has to wait for it
 ASK_TIMEOUT_S = 10.0
 
 
@@ -70,9 +71,11 @@ class KafkaSource:
         self._damage = Damage(make_prober, reading.on_corrupt)
         self._starts: dict[Partition, int] = {}  # of partitions without a commit, until there is one
         self._drains_first = False
-        self._last_probe_s = self._placed_s = 0.0
+        self._placed_s = 0.0
+        self._probe = Probe(grouped=reading.grouped)
+        self._presence = Presence(() if reading.pattern else reading.topics)
         self._answering = True
-        self._spoiled = False
+        self._spoiled = self._closed = False
         self._open()
 
     # Any thread.
@@ -121,20 +124,21 @@ class KafkaSource:
 
     def poll(self, timeout_s: float, max_records: int) -> Batch | None:
         try:
+            if self._held is not None and self._held.epoch == self._epoch:
+                return self._hand_out(self._held)
             if self._spoiled:
                 self._renew(timeout_s)
                 return None
+            self._presence.check(self._consumer)
             if not self._placed:
                 return self._find_places(timeout_s)
-            if self._held is not None:
-                return self._hand_out(self._held)
             return self._skip_damage() if self._damage else self._read(timeout_s, max_records)
         except KafkaError as error:
             self._failed(error)
             return None
 
     def _read(self, timeout_s: float, max_records: int) -> Batch | None:
-        epoch, fence = self._epoch, self._fence()
+        epoch, fence = self._epoch, fence_of(self._consumer, self._reading)
         polled = self._poll_client(timeout_s, max_records)
         for topic, now in current_topic_ids(self._consumer, self._topic_ids).items():
             check_topic_id(topic, self._topic_ids[topic], now)
@@ -143,29 +147,29 @@ class KafkaSource:
         if polled:
             self._answering = True
             return self._batch(polled, epoch, fence)
-        self._probe()
+        self._ask_for_ends()
         moved = self._lags.behind_markers(self._consumer)
         return self._new_batch((), moved, epoch, fence) if moved else None
 
     def idle(self) -> None:
-        if self._spoiled:
+        if self._closed:
             return
         try:
-            self._consumer.pause(*self._consumer.assignment())
-            self._poll_client(0.0, 1)
+            self._stay(0.0)
         except KafkaError as error:
             self._failed(error)
-        if self._placed:
+        if self._placed and not self._spoiled:
             self._consumer.resume(*self._consumer.assignment())
 
     def close(self) -> None:
+        self._closed = True
         try:
             self._consumer.close(autocommit=False, timeout_ms=self._drain_timeout_s * 1000)
         except Exception as error:  # leaving is a courtesy: the session times out without it
             log.warning("the consumer did not close cleanly", error=type(error).__name__)
 
     def _open(self) -> None:
-        self._consumer = self._make_consumer()
+        self._consumer, self._closed = self._make_consumer(), False
         try:
             if self._ends.bounded:
                 self._ends.note(self._consumer, all_partitions(self._consumer, self._reading))
@@ -175,43 +179,42 @@ class KafkaSource:
             raise
 
     def _subscribe(self) -> None:
-        reading = self._reading
-        listener = Listener(drain=self._drain, lose=self._lose, take=self._take)
-        if not reading.grouped:
-            partitions = all_partitions(self._consumer, reading)
+        if self._reading.grouped:
+            subscribe(self._consumer, self._reading, Listener(drain=self._drain, lose=self._lose, take=self._take))
+        else:
+            partitions = all_partitions(self._consumer, self._reading)
             self._consumer.assign(partitions)
             self._take(partitions)
-        elif reading.pattern:
-            self._consumer.subscribe(pattern=reading.pattern, listener=listener)
-        else:
-            self._consumer.subscribe(topics=list(reading.topics), listener=listener)
-            for topic in reading.topics:  # its metadata, before the join: coming later it would cost a second one
-                self._consumer.partitions_for_topic(topic)
 
     def _poll_client(self, timeout_s: float, max_records: int) -> Mapping[Any, list[Any]]:
-        resume_join(self._consumer)
-        polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        deadline = time.monotonic() + self._linger_s
-        while polled and self._linger_s and (left := deadline - time.monotonic()) > 0:
-            room = max_records - sum(map(len, polled.values()))
-            if room <= 0:
-                break
-            for partition, records in self._consumer.poll(int(left * 1000) + 1, room).items():
-                polled.setdefault(partition, []).extend(records)
-        return dict(polled)
+        polled, damage = gather(self._consumer, timeout_s, max_records, self._linger_s)
+        if damage is not None:
+            self._damage.note(damage)
+            self._spoiled = True
+        return polled
+
+    def _stay(self, timeout_s: float) -> None:
+        """Keep the membership alive, or join, without reading."""
+        self._consumer.pause(*self._consumer.assignment())
+        self._poll_client(timeout_s, 1)
 
     def _failed(self, error: KafkaError) -> None:
         """Read again from the positions that are asked for anew, for as long as it takes. Raises `Stop`."""
-        if isinstance(error, CorruptRecordError):
-            self._damage.note(error)
-            self.close()
-            self._spoiled = True
-        elif not isinstance(error, OffsetOutOfRangeError):  # placing again decides about the gap
+        if not isinstance(error, OffsetOutOfRangeError):  # placing again decides about the gap
             _stop_or_warn(error, "poll failed, trying again")
         self._misplace()
 
     def _renew(self, timeout_s: float) -> None:
-        """Another consumer in place of the one that damage has spoiled, as soon as the brokers answer."""
+        """Another consumer in place of the one that damage has spoiled, as soon as the brokers answer.
+
+        What was read before the damage is delivered first, however long that takes: read again, it would meet it again.
+        """
+        if not self._closed and not self._in_flight.empty:
+            self._stay(timeout_s)
+            return
+        if not self._closed:
+            self.close()
+            self._misplace()
         try:
             self._open()
             self._spoiled = False
@@ -223,49 +226,44 @@ class KafkaSource:
     def _misplace(self) -> None:
         """Ask for all positions again; a suspension, or a wait for another generation, goes on.
 
-        The generation is still the same, so nothing fences a delivery that has begun: it has to end first.
+        The generation is still the same, so nothing fences a delivery that has begun: it has to end first. Without a
+        group nothing is committed, and reading goes on behind what is in flight.
         """
         with self._lock:
-            self._epoch += 1
+            self._epoch += 1 if self._reading.grouped else 0
             self._placed, self._drains_first = False, True
-
-    def _fence(self) -> Any:
-        return self._consumer.group_metadata() if self._reading.grouped else None
-
-    def _fence_holds(self, fence: Any) -> bool:
-        return not self._reading.grouped or (fence.generation_id >= 0 and bool(fence.member_id))
 
     def _still_ours(self, epoch: int, fence: Any) -> bool:
         """What was read since may be handed out; where the membership was lost, it may be somebody else's."""
         if self._epoch != epoch or not self._placed:
             return False
-        if self._fence() != fence or not self._fence_holds(fence):
+        if fence_of(self._consumer, self._reading) != fence or not holds(fence):
             self._misplace()
             return False
         return True
 
     def _find_places(self, timeout_s: float) -> Batch | None:
         """Ask, seek, resume; with partitions that had no commit, a batch that commits where they start."""
-        epoch, fence = self._epoch, self._fence()
+        epoch, fence = self._epoch, fence_of(self._consumer, self._reading)
         partitions = {Partition(*p) for p in self._consumer.assignment()}
-        self._consumer.pause(*self._consumer.assignment())  # the polls below only keep the membership alive, or join
-        waits = self._suspended or (self._refused_fence is not None and _same(self._refused_fence, fence))
+        waits = self._suspended or (self._refused_fence is not None and same(self._refused_fence, fence))
         waits = waits or (self._drains_first and not self._in_flight.empty)
-        if waits or not self._fence_holds(fence):
-            self._poll_client(timeout_s, 1)
+        if waits or not holds(fence):
+            self._stay(timeout_s)
             return None
         try:
             placement = self._place(partitions)
         except KafkaError as error:
             _stop_or_warn(error, "cannot ask for positions, trying again")
             self._answering = False
-            self._poll_client(timeout_s, 1)
+            self._stay(timeout_s)
             return None
         self._answering = True
         with self._lock:
             if self._epoch != epoch:
                 return None
             self._go_to(placement)
+        self._tell_gaps(placement)
         starts = {p: placement.offsets[p] for p in placement.fresh | placement.skipped.keys()}
         return self._new_batch((), starts, epoch, fence) if starts and self._reading.grouped else None
 
@@ -285,10 +283,12 @@ class KafkaSource:
         self._starts = {p: placement.offsets[p] for p in placement.fresh}
         self._ends.note(self._consumer, partitions)  # of what was made since the start
         self._ends.begin(placement.offsets)
+        return placement
+
+    def _tell_gaps(self, placement: Placement) -> None:
         for partition, records in placement.skipped.items():
             log.warning("records were gone before they could be read", partition=f"{partition}", records=records)
             self._events.gap_skipped(partition, records)
-        return placement
 
     def _go_to(self, placement: Placement) -> None:
         for partition, offset in placement.offsets.items():
@@ -322,7 +322,7 @@ class KafkaSource:
         return Batch(records, self._ends.capped(offsets), epoch, fence, self._topic_ids)
 
     def _skip_damage(self) -> Batch | None:
-        epoch, fence = self._epoch, self._fence()
+        epoch, fence = self._epoch, fence_of(self._consumer, self._reading)
         marker = self._damage.skipped(self.lags())
         self._answering = True
         if marker is None or marker.damaged_to is None or not self._still_ours(epoch, fence):
@@ -333,21 +333,11 @@ class KafkaSource:
         self._events.corrupt_skipped(partition, end - marker.offset)
         return self._new_batch((marker,), {partition: end}, epoch, fence)
 
-    def _probe(self) -> None:
-        """With nothing coming, ask for the ends now and then, for the lag and for the watchdog."""
-        now = time.monotonic()
-        if now - max(self._last_probe_s, self._lags.quiet_since_s()) < PROBE_S:
-            return
-        self._last_probe_s = now
-        if self._reading.grouped and is_fenced(self._consumer):
-            raise decide(FencedInstanceIdError())
-        try:
-            ends = self._consumer.end_offsets([TopicPartition(*p) for p in self.lags()], PROBE_TIMEOUT_S * 1000)
-        except KafkaError:
-            self._answering = False
-            return
-        self._answering = True
-        self._lags.note_stable_ends(ends)
+    def _ask_for_ends(self) -> None:
+        if self._probe.due(self._lags.quiet_since_s()):
+            ends = self._probe.ends(self._consumer, self.lags())
+            self._answering = ends is not None
+            self._lags.note_stable_ends(ends or {})
 
     # The client's I/O thread, while the poll thread waits inside a poll.
 
@@ -376,10 +366,6 @@ class KafkaSource:
         for tp in assigned:
             self._consumer.seek(tp, 0)
         self._events.assigned(frozenset(Partition(*tp) for tp in assigned))
-
-
-def _same(one: Any, other: Any) -> bool:
-    return (one.generation_id, one.member_id) == (other.generation_id, other.member_id)
 
 
 def _stop_or_warn(error: KafkaError, doing: str) -> None:
