@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from kafka import errors
@@ -45,6 +46,33 @@ def test_a_start_waits_for_the_brokers() -> None:
     answers.append(Stop("never"))
     with pytest.raises(Stop, match="never"):
         app.await_kafka(attempt)
+
+
+@pytest.mark.parametrize(
+    ("until", "suffix"),
+    [
+        (None, ""),
+        ("end", "-until-end"),
+        (datetime(2030, 1, 31, 12, tzinfo=UTC), "-until-20300131T120000"),
+        (datetime(2030, 1, 31, 14, tzinfo=timezone(timedelta(hours=2))), "-until-20300131T120000"),
+        (datetime(2030, 1, 31, 12, tzinfo=timezone(timedelta(hours=2))), "-until-20300131T100000"),
+        (datetime(2030, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC), "-until-20300131T120000.500000"),
+    ],
+    ids=["stream", "end", "utc", "same-moment", "other-moment", "half-a-second-later"],
+)
+def test_a_bounded_run_has_names_of_its_own(until: app.Until | None, suffix: str) -> None:
+    """One for each moment, in whichever zone it is given; the stream's own group and transactional id stay its own."""
+    mode = app.Mode(until)
+    settings = Settings.model_validate({"kafka": {"instance_id": "worker-1"}})
+    assert mode.suffix == suffix
+    assert app.transactional_id(settings, mode) == f"tagstream-worker-1{suffix}"
+
+
+def test_a_dynamic_worker_has_a_transactional_id_of_its_own() -> None:
+    """Without `kafka.instance_id` no two processes share one, and the prefix of the ACLs holds."""
+    ids = {app.transactional_id(Settings(), app.Mode(until)) for until in (None, None, "end")}
+    assert len(ids) == 3
+    assert all(found.startswith("tagstream-") for found in ids)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.children import assert_gone, echo, endless, refused, start_script, unloadable, wait_for_end
+from tests.children import assert_gone, echo, endless, keep_asking, refused, start_script, unloadable, wait_for_end
 from worker.child import Child, Lost
 from worker.errors import SettingsError, Stop
 from worker.frames import Frame
@@ -84,6 +84,16 @@ def test_a_failure_at_the_start_is_heard_late():
         child._process.join()
         with pytest.raises(SettingsError, match="no such directory"):
             child.ask(Frame({}, (np.zeros(1_000_000, np.int32),)))
+
+
+def test_a_death_that_nobody_waits_for_is_found(child):
+    """`check` says nothing of one that lives, or that was closed, and how any other ended."""
+    child.check()
+    os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(Lost, match="killed by SIGKILL"):
+        keep_asking(child.check)
+    child.close()
+    child.check()
 
 
 def test_close_ends_it_whatever_it_does(child):

@@ -181,8 +181,8 @@ def await_kafka(attempt: Callable[[], T]) -> T:
         count += 1
 
 
-def open_front(settings: Settings) -> Front:
-    """HTTP answers from here on: alive, and not started. Raises `SettingsError` where the port is taken."""
+def make_front(settings: Settings) -> Front:
+    """HTTP answers once the monitor is started: alive, and not started. Raises `SettingsError` for a port in use."""
     metrics = Metrics(CollectorRegistry())
     _describe(settings, metrics)
     in_flight = InFlight(max_tokens=in_flight_limit(settings).tokens)
@@ -190,13 +190,14 @@ def open_front(settings: Settings) -> Front:
     monitor = Monitor(
         metrics=metrics, in_flight=in_flight, control=control, host=settings.http.host, port=settings.http.port
     )
-    monitor.start()
     return Front(metrics, in_flight, control, monitor)
 
 
 def make_worker(settings: Settings, loaded: Engine, mode: Mode, front: Front | None = None) -> Worker:
     """Wire all parts around a loaded engine. Waits for Kafka. Raises `SettingsError` and `Stop`."""
-    front = front or open_front(settings)
+    if front is None:
+        front = make_front(settings)
+        front.monitor.start()
     try:
         return _wired(settings, loaded, mode, front)
     except BaseException:

@@ -82,6 +82,16 @@ class Child:
         kind, detail = reply.header[FAILURE]
         raise _OURS.get(kind, Lost)(detail)
 
+    def check(self) -> None:
+        """Raises `Lost` where it has ended while nobody asks it; who asks is told anyway. Never blocks; any thread."""
+        if not self._asking.acquire(blocking=False):
+            return
+        try:
+            if not self._closing and multiprocessing.connection.wait([self._process.sentinel], 0):
+                raise self._lost()
+        finally:
+            self._asking.release()
+
     def close(self) -> None:
         """Kill it: it holds nothing that would have to be saved. Bounded; never raises; any thread."""
         self._closing = True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Batches, records, bytes of values and tokens in flight."""
+    """Batches, records, bytes (`Record.size`) and tokens in flight."""
 
     batches: int = 0
     records: int = 0

@@ -67,6 +67,11 @@ class Reloadable:
             thread.start()
 
     @property
+    def running(self) -> Engine:
+        """The newest engine; it may be closed at any time."""
+        return self._running
+
+    @property
     def classifiers(self) -> tuple[Classifier, ...]:
         return self._running.classifiers
 

@@ -51,6 +51,12 @@ class Record:
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
+    @property
+    def size(self) -> int:
+        """Bytes of value, key and headers (characters of their names), as limits and metrics count them."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers) if self.headers else 0
+        return len(self.value or b"") + len(self.key or b"") + headers
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -144,7 +150,8 @@ class Tokenized:
 
     `ids[i]` is None where text i could not be tokenised (`errors[i]` says why, without text). `windows[i]` is the
     number of rows of a forward pass that text i takes; `truncated[i]`: the model does not see its end. `generation`
-    is for engines that can be changed while running: the one that made the ids has to compute them.
+    is for engines that can be changed while running: the one that made the ids has to compute them. `added`, by
+    classifier, float32 [n, labels], is what a head reads off the texts themselves, to be added to its logits.
     """
 
     ids: Sequence[Any]
@@ -153,6 +160,7 @@ class Tokenized:
     truncated: NDArray[np.bool_]
     errors: Mapping[int, str] = field(default_factory=dict)
     generation: int = 0
+    added: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

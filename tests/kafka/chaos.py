@@ -41,6 +41,7 @@ class Fleet:
     settings: tuple[str, ...] = ()
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     started: int = 0
+    _log_of: dict[int, Path] = field(default_factory=dict)
 
     def __enter__(self) -> Fleet:
         return self
@@ -50,19 +51,26 @@ class Fleet:
             worker.kill()
             worker.wait()
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *settings: str) -> subprocess.Popen[bytes]:
+        """One more, with settings of its own; its log is `worker-<number>.log`."""
         self.started += 1
-        log = (self.logs / f"worker-{self.started}.log").open("wb")
-        call = [sys.executable, "-m", "tests.kafka.fake_worker", *self._settings()]
+        path = self.logs / f"worker-{self.started}.log"
+        log = path.open("wb")
+        call = [sys.executable, "-m", "tests.kafka.fake_worker", *self._settings(), *settings]
         worker = subprocess.Popen(call, cwd=REPOSITORY, stderr=log, stdout=log)
         log.close()
         self.workers.append(worker)
+        self._log_of[worker.pid] = path
         return worker
 
     def kill(self, worker: subprocess.Popen[bytes], how: signal.Signals = signal.SIGKILL) -> None:
+        """End one. Whoever is asked to leave (SIGTERM), once it has begun, has to leave with exit code 0."""
+        while how is signal.SIGTERM and "listening" not in self._log_of[worker.pid].read_text():
+            time.sleep(0.02)  # until then it is a bare interpreter, which knows no signals
         worker.send_signal(how)
-        worker.wait(60)
+        code = worker.wait(60)
         self.workers.remove(worker)
+        assert code == (0 if how is signal.SIGTERM else -how)
 
     def _settings(self) -> list[str]:
         topics = self.topics

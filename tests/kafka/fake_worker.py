@@ -13,9 +13,10 @@ from worker.config import load
 def main(assignments: list[str]) -> None:
     settings = load(None, ["clusters.enabled=false", "http.port=0", *assignments], {})
     logs.configure(settings.logging.level, "json")
-    worker = app.make_worker(settings, FakeEngine(), app.Mode())
-    handle_signals(worker)
-    worker.run()
+    front = app.make_front(settings)
+    handle_signals(front.control)
+    front.monitor.start()
+    app.make_worker(settings, FakeEngine(), app.Mode(), front).run()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Workers killed, frozen, joined and left at random moments, under a stream that never pauses.
 
+Two replicas are two workers of one group, over three partitions.
+
 The short versions are part of `make test`; the long ones (`make chaos`) print what they found.
 """
 

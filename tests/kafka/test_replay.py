@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -204,6 +205,61 @@ def _raise_timeout() -> None:
     from kafka.errors import KafkaTimeoutError
 
     raise KafkaTimeoutError("the test says so")
+
+
+@pytest.mark.parametrize("configs", [{}, {"max.message.bytes": "200000"}], ids=["roomy", "narrow"])
+def test_what_together_is_too_much_for_the_topic_is_replayed(
+    desk: Desk, topic_factory: TopicFactory, configs: dict[str, str]
+) -> None:
+    """Originals go in larger requests than a replay topic may take at once: they are cut, and all come back."""
+    desk.replays = topic_factory("narrow", configs=configs)
+    for offset in range(8):
+        desk.bury(_record(offset, os.urandom(60_000)))
+    assert desk.replay()["replayed"] == 8
+    assert desk.sources() == [f"comments[4]@{offset}" for offset in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("configs", "refused", "reason"),
+    [
+        pytest.param({"max.message.bytes": "5000"}, _record(1, os.urandom(9000)), "too_large", id="large"),
+        pytest.param({"cleanup.policy": "compact"}, _record(1, key=None), "refused", id="no-key"),
+    ],
+)
+def test_an_original_that_the_topic_refuses_stays(
+    desk: Desk, topic_factory: TopicFactory, configs: dict[str, str], refused: Record, reason: str
+) -> None:
+    """It is reported, now and every time, and holds up no other; with a topic that takes it, it is replayed."""
+    takes_it, desk.replays = desk.replays, topic_factory("picky", configs=configs)
+    for record in (_record(0), refused, _record(2)):
+        desk.bury(record)
+    report = desk.replay()
+    assert (report["replayed"], report["kept"]) == (2, {reason: 1})
+    report = desk.replay()
+    assert (report["replayed"], report["kept"]) == (0, {reason: 1})
+    assert desk.sources() == ["comments[4]@0", "comments[4]@2"]
+    desk.replays = takes_it
+    assert desk.replay()["replayed"] == 1
+    assert desk.sources() == ["comments[4]@1"]
+
+
+def test_a_replay_says_what_stopped_it(desk: Desk) -> None:
+    """A timeout is no other replay."""
+    desk.bury(_record(0))
+
+    def silent() -> KafkaProducer:
+        producer = desk.producer()
+        flush = producer.flush
+
+        def fail_once(timeout: float) -> None:
+            producer.flush = flush
+            _raise_timeout()
+
+        producer.flush = fail_once
+        return producer
+
+    with pytest.raises(Stop, match="KafkaTimeoutError: the test says so; run it again"):
+        desk.replay(make=silent)
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,17 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
-from tests.children import ROOT, assert_gone, start_script, wait_for_end
+from tests.children import ROOT, assert_gone, keep_asking, start_script, wait_for_end
 from tests.model.tiny import change_json, config_of, texts_of, write_classifier, write_encoder
+from worker.engines import check
 from worker.errors import SettingsError, Stop
+from worker.metrics import Metrics
 from worker.model.assembly import load_engine
 from worker.model.process import EngineProcess
 from worker.model.recipe import ClassifierRecipe, EngineRecipe, Windows, ZeroShotRecipe
+from worker.reload import Reloadable
 
 TEXTS = ["", *texts_of(12, 90), "\ud800"]  # none, longer than the model's longest, and half a character
 
@@ -113,6 +117,24 @@ def test_a_dead_child_stops_the_worker(recipe, number, advice):
             with pytest.raises(Stop, match=f"killed by {number.name}; .*{advice}"):
                 engine.infer(tokenized)
     assert_gone(engine.pid)
+
+
+def test_a_child_that_dies_while_idle_is_found(recipe):
+    """Whoever looks after the worker hears it at once, with what to do; the stages would only at the next batch."""
+    with closing(EngineProcess(recipe)) as engine:
+        reloadable = Reloadable(
+            engine=engine,
+            make=lambda: engine,
+            accept=lambda old, new: None,
+            changed=lambda new: None,
+            metrics=Metrics(CollectorRegistry()),
+        )
+        check(reloadable)
+        os.kill(engine.pid, signal.SIGKILL)
+        with pytest.raises(Stop, match=r"killed by SIGKILL; .*memory"):
+            keep_asking(lambda: check(reloadable))
+        reloadable.close()
+        check(reloadable)
 
 
 def test_a_child_that_dies_in_the_middle_of_a_pass(recipe):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.cli.options import with_settings
 from worker.errors import SettingsError
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.control import Control
 
 
 @click.command("run", help="Run a worker: texts in from Kafka, tagged messages out, until SIGTERM or Ctrl-C.")
@@ -24,26 +27,28 @@ def command(settings: Settings, until: str | None, dry_run: bool) -> None:
     logs.configure(settings.logging.level, settings.logging.format)
     app.settle_environment()
     mode = app.Mode(_parse_until(until), dry_run)
-    watch = engines.watch_folders(settings, lambda: worker.engine.reload())  # noted before the model is read
-    worker = app.make_worker(settings, engines.load_model(settings), mode)
-    handle_signals(worker)
+    front = app.make_front(settings)  # ahead of all that may take its time: a probe or a signal must not end a wait
+    handle_signals(front.control)
+    front.monitor.start()
+    watch = engines.watch_folders(settings, front.control.reload)  # noted before the model is read
+    worker = app.make_worker(settings, engines.load_model(settings), mode, front)
     if watch:
         watch.start()
     worker.run()
 
 
-def handle_signals(worker: Any) -> None:
+def handle_signals(control: Control) -> None:
     """SIGTERM and SIGINT drain and stop, the second one at once; SIGUSR1 pauses, SIGUSR2 resumes, SIGHUP reloads."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.SIG_DFL)
-        worker.pipeline.stop()
+        control.stop()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGUSR1, lambda *_: worker.pipeline.pause())
-    signal.signal(signal.SIGUSR2, lambda *_: worker.pipeline.resume())
-    signal.signal(signal.SIGHUP, lambda *_: worker.engine.reload())
+    signal.signal(signal.SIGUSR1, lambda *_: control.pause())
+    signal.signal(signal.SIGUSR2, lambda *_: control.resume())
+    signal.signal(signal.SIGHUP, lambda *_: control.reload())
 
 
 def _parse_until(text: str | None) -> Any:

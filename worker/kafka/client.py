@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import textwrap
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -175,13 +176,18 @@ def discard(producer: KafkaProducer) -> None:
 
 
 def flush(producer: KafkaProducer, timeout_s: float) -> None:
-    """`flush`, also where the client cuts a batch that is too large for its topic: its own gives up on the halves."""
-    while True:
+    """`flush`, also where the client cuts a batch that is too large for its topic: its own gives up on the halves.
+
+    Raises `KafkaTimeoutError`.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while (left_s := deadline_s - time.monotonic()) > 0:
         try:
-            producer.flush(timeout=timeout_s)
+            producer.flush(timeout=left_s)
             return
         except UnknownError:  # a future that is not done: its records go out in two batches now
             continue
+    raise KafkaTimeoutError(f"not all records are acknowledged after {timeout_s:g} s")
 
 
 def committable(batch: Batch) -> dict[Any, Any]:

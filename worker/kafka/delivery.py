@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,9 +14,9 @@ import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from worker.errors import DeliveryFailed, RecordRefused, Stop
+from worker.errors import DeliveryFailed, Stop
 from worker.kafka.client import commit_transaction, committable, discard, flush, send_offsets
-from worker.kafka.failures import FENCED, decide
+from worker.kafka.failures import FENCED, check, decide
 from worker.types import Batch, Outcome, Output
 
 log = structlog.get_logger()
@@ -190,24 +189,4 @@ def _left_s(deadline_s: float) -> float:
 
 
 def _check(outcome: Outcome, futures: Sequence[Any]) -> None:
-    """Raises the refusal of a record rather than the error of one that went down with its batch."""
-    lost: list[tuple[int, Exception]] = []
-    owners = (record for record, outputs in enumerate(outcome.outputs) for _ in outputs)
-    for record, future in zip(owners, futures, strict=True):
-        if not future.is_done:
-            raise DeliveryFailed("a record is still unacknowledged after the flush")
-        if future.failed():
-            lost.append((record, future.exception))
-    if lost:
-        raise _refusal(lost) or lost[0][1]
-
-
-def _refusal(lost: Sequence[tuple[int, Exception]]) -> RecordRefused | None:
-    """Names the records whose error is theirs alone; one that several share is their batch's, and names nobody."""
-    decided = [(record, decide(error), id(error)) for record, error in lost]
-    refused = [(record, found, error) for record, found, error in decided if isinstance(found, RecordRefused)]
-    if not refused:
-        return None
-    first, sharing = refused[0][1], Counter(error for _, _, error in refused)
-    named = (record for record, found, error in refused if sharing[error] == 1 and found.refusal == first.refusal)
-    return RecordRefused(str(first), first.refusal, frozenset(named))
+    check(futures, [record for record, outputs in enumerate(outcome.outputs) for _ in outputs])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from kafka import errors
 
@@ -33,6 +35,8 @@ GRANTS = (
 
 def decide(error: Exception) -> TagstreamError:
     """The decision for a failure while delivering or reading."""
+    if type(error) is errors.KafkaError and isinstance(error.args[-1], errors.KafkaError):
+        return decide(error.args[-1])  # a send refused because of what an earlier one met: that is the failure
     name = type(error).__name__
     if isinstance(error, errors.FencedInstanceIdError):
         return Stop("another worker has joined with this kafka.instance_id: give each worker a name of its own")
@@ -51,6 +55,32 @@ def decide(error: Exception) -> TagstreamError:
     if isinstance(error, FENCED):
         return DeliveryFailed(f"{name}: {error}", "fenced")
     return DeliveryFailed(f"{name}: {error}", "timed_out" if isinstance(error, errors.KafkaTimeoutError) else "other")
+
+
+def check(futures: Sequence[Any], owners: Sequence[int]) -> None:
+    """Look at every future of a flush; `owners` says whose each is.
+
+    Raises the refusal of a record rather than the error of one that went down with its batch.
+    """
+    lost: list[tuple[int, Exception]] = []
+    for owner, future in zip(owners, futures, strict=True):
+        if not future.is_done:
+            raise DeliveryFailed("a record is still unacknowledged after the flush")
+        if future.failed():
+            lost.append((owner, future.exception))
+    if lost:
+        raise _refusal(lost) or lost[0][1]
+
+
+def _refusal(lost: Sequence[tuple[int, Exception]]) -> RecordRefused | None:
+    """Names the records whose error is theirs alone; one that several share is their batch's, and names nobody."""
+    decided = [(record, decide(error), id(error)) for record, error in lost]
+    refused = [(record, found, error) for record, found, error in decided if isinstance(found, RecordRefused)]
+    if not refused:
+        return None
+    first, sharing = refused[0][1], Counter(error for _, _, error in refused)
+    named = (record for record, found, error in refused if sharing[error] == 1 and found.refusal == first.refusal)
+    return RecordRefused(str(first), first.refusal, frozenset(named))
 
 
 def denied(error: errors.AuthorizationError) -> Stop:

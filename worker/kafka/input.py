@@ -65,10 +65,10 @@ def record_of(consumed: Any) -> Record:
 
 
 def batch_of_bytes(batch: Batch, most: int) -> tuple[Batch, Batch | None]:
-    """As much of the batch as has at most so many bytes of values, at least one record, and what is left of it."""
+    """As much of the batch as has at most so many bytes, at least one record, and what is left of it."""
     size = 0
     for index, record in enumerate(batch.records):
-        size += len(record.value or b"")
+        size += record.size
         if size > most and index > 0:
             return batch.cut(index)
     return batch, None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +13,9 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas import Reason, headers
-from worker.errors import Stop
-from worker.kafka.client import commit_transaction, discard, send_offsets
-from worker.kafka.failures import explained
+from worker.errors import DeliveryFailed, RecordRefused, Stop
+from worker.kafka.client import commit_transaction, discard, flush, send_offsets
+from worker.kafka.failures import check, decide, explained
 from worker.kafka.progress import Progress, TooScattered
 from worker.kafka.reading import Reader
 from worker.types import Output, Partition, Record
@@ -133,6 +133,25 @@ class Report:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Offsets of one partition from `first` to before `stop`; those in `left` are not to be replayed now."""
+
+    partition: Partition
+    first: int
+    stop: int
+    left: frozenset[int]
+
+    def added_to(self, progress: Progress) -> Progress:
+        return progress.after(self.first, self.stop, self.left)
+
+    def leaving(self, letters: Iterable[DeadLetterRecord]) -> Stretch:
+        return replace(self, left=self.left | {letter.record.offset for letter in letters})
+
+    def cut(self, offset: int) -> tuple[Stretch, Stretch]:
+        return replace(self, stop=offset), replace(self, first=offset)
+
+
 def dead_letters(reader: Reader, topic: str, selection: Selection) -> Iterator[DeadLetterRecord]:
     """Those selected among the dead letters that are there now."""
     spans = selection.spans(reader.spans(reader.partitions([topic])))
@@ -174,17 +193,26 @@ class Replay:
         partitions = len(self._reader.partitions([self._replay_topic]))
         found = self._reader.spans(self._reader.partitions([self._topic]))
         try:
-            if self._make_producer is not None:
-                with explained():
-                    self._producer = self._make_producer()
-                    self._producer.init_transactions()  # before progress is read: settles what a predecessor left open
+            self._renew()  # before progress is read: settles what a predecessor left open
             for partition, span in selection.spans(found).items():
                 progress = self._progress(partition).from_start(found[partition][0])
                 self._replay_partition(partition, span, progress, selection, partitions)
         finally:
-            if self._producer is not None:
-                discard(self._producer)
+            self._discard()
         return self.report
+
+    def _renew(self) -> None:
+        """A producer in a good state, which aborts what the one before it has left open."""
+        self._discard()
+        if self._make_producer is not None:
+            with explained():
+                self._producer = self._make_producer()
+                self._producer.init_transactions()
+
+    def _discard(self) -> None:
+        if self._producer is not None:
+            discard(self._producer)
+            self._producer = None
 
     def _replay_partition(
         self, partition: Partition, span: tuple[int, int], progress: Progress, selection: Selection, partitions: int
@@ -196,13 +224,9 @@ class Replay:
             chosen = self._choose(piece, progress, selection)
             stop = piece[-1].offset + 1
             sent = {letter.record.offset for letter in chosen}
-            left = [r.offset for r in piece if r.offset not in sent]
-            progress, first = progress.after(first, stop, left), stop
-            if chosen:
-                self._deliver(
-                    [letter.original(self._replay_topic, partitions) for letter in chosen], partition, progress
-                )
-                self.report.replayed.update(letter.reason or "" for letter in chosen)
+            left = frozenset(r.offset for r in piece if r.offset not in sent)
+            progress = self._put_back(chosen, Stretch(partition, first, stop, left), progress, partitions)
+            first = stop
 
     def _choose(self, piece: Sequence[Record], progress: Progress, selection: Selection) -> list[DeadLetterRecord]:
         chosen: list[DeadLetterRecord] = []
@@ -216,10 +240,38 @@ class Replay:
                 chosen.append(letter)
         return chosen
 
+    def _put_back(
+        self, chosen: Sequence[DeadLetterRecord], stretch: Stretch, before: Progress, partitions: int
+    ) -> Progress:
+        """The chosen in one transaction. What the replay topic refuses stays, and holds up no other.
+
+        Where it is not known which of them is refused, halves are put back one after the other.
+        """
+        progress = stretch.added_to(before)
+        if not chosen:
+            return progress
+        try:
+            self._deliver(
+                [letter.original(self._replay_topic, partitions) for letter in chosen], stretch.partition, progress
+            )
+        except RecordRefused as refused:
+            self._renew()
+            known = refused.records or (frozenset({0}) if len(chosen) == 1 else frozenset())
+            if known:
+                self.report.kept[refused.refusal.removeprefix("output_")] += len(known)
+                rest = [letter for place, letter in enumerate(chosen) if place not in known]
+                return self._put_back(rest, stretch.leaving(chosen[p] for p in known), before, partitions)
+            half = len(chosen) // 2
+            head, tail = stretch.cut(chosen[half].record.offset)
+            before = self._put_back(chosen[:half], head, before, partitions)
+            return self._put_back(chosen[half:], tail, before, partitions)
+        self.report.replayed.update(letter.reason or "" for letter in chosen)
+        return progress
+
     def _deliver(self, outputs: Sequence[Output], partition: Partition, progress: Progress) -> None:
         """Originals and progress in one transaction.
 
-        1 begin, 2 send, 3 flush and check every future, 4 progress, 5 commit.
+        1 begin, 2 send, 3 flush and check every future, 4 progress, 5 commit. Raises `RecordRefused` and `Stop`.
         """
         offsets = {TopicPartition(*partition): OffsetAndMetadata(progress.next, _encoded(progress), -1)}
         if self._producer is None:
@@ -227,16 +279,12 @@ class Replay:
         try:
             self._producer.begin_transaction()  # 1
             futures = [_send(self._producer, output) for output in outputs]  # 2
-            self._producer.flush(timeout=self._timeout_s)  # 3
-            for future in futures:
-                future.get(timeout=0)
+            flush(self._producer, self._timeout_s)  # 3
+            check(futures, range(len(futures)))
             send_offsets(self._producer, offsets, self._group_id, self._timeout_s)  # 4
             commit_transaction(self._producer, self._timeout_s)  # 5
-        except KafkaError as error:
-            raise Stop(
-                f"replay stopped at {partition.topic}[{partition.partition}]@{progress.next} "
-                f"({type(error).__name__}): another replay may be running; run it again, nothing is replayed twice"
-            ) from error
+        except (KafkaError, DeliveryFailed) as error:
+            raise _decided(error, f"{partition.topic}[{partition.partition}]@{progress.next}") from error
 
     def _progress(self, partition: Partition) -> Progress:
         with explained():
@@ -248,6 +296,16 @@ def _send(producer: KafkaProducer, output: Output) -> Any:
     return producer.send(
         output.topic, value=output.value, key=output.key, headers=list(output.headers), partition=output.partition
     )
+
+
+def _decided(error: KafkaError | DeliveryFailed, where: str) -> Exception:
+    """A refusal as it is; of anything else, why the replay has to stop."""
+    decision = error if isinstance(error, DeliveryFailed) else decide(error)
+    if isinstance(decision, RecordRefused | Stop):
+        return decision
+    fenced = isinstance(decision, DeliveryFailed) and decision.reason == "fenced"
+    why = "another replay of this group has begun" if fenced else str(decision)
+    return Stop(f"replay stopped at {where}: {why}; run it again, nothing is replayed twice")
 
 
 def _encoded(progress: Progress) -> str:

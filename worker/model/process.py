@@ -14,6 +14,7 @@ from worker.child import Child, Lost
 from worker.errors import Stop
 from worker.frames import Frame
 from worker.logs import Format, Level
+from worker.model.characters import CharacterLogits, with_characters
 from worker.model.child import engine
 from worker.model.offer import Offer
 from worker.model.recipe import EngineRecipe
@@ -41,6 +42,8 @@ class EngineProcess:
             reply = self._ask(_ASK_FOR_OFFER)
             self.offer = TypeAdapter(Offer).validate_python(reply.header["offer"])
             self._tokens = [Tokens(tokens) for tokens in self.offer.tokens]
+            weights = zip(self.offer.characters, reply.arrays, strict=True)
+            self._characters = {name: CharacterLogits(its) for name, its in weights}
         except BaseException:  # a Ctrl-C too
             self.close()
             raise
@@ -66,11 +69,18 @@ class EngineProcess:
         return self.offer.parts
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
-        return merge([tokens(texts) for tokens in self._tokens])
+        return with_characters(merge([tokens(texts) for tokens in self._tokens]), self._characters, texts)
 
     def infer(self, tokenized: Tokenized) -> Predictions:
         """As the Protocol says; raises `Stop` when the child or its device has failed."""
         return predictions_of(self._ask(tokens_frame(tokenized)), self.offer.classifiers)
+
+    def check(self) -> None:
+        """Raises `Stop` where the child has died while idle. Never blocks; any thread."""
+        try:
+            self._child.check()
+        except Lost as error:
+            raise _stop(error) from None
 
     def close(self) -> None:
         self._child.close()
@@ -79,6 +89,9 @@ class EngineProcess:
         try:
             return self._child.ask(request)
         except Lost as error:
-            memory = error.killed_by == signal.SIGKILL or "MemoryError" in error.detail  # torch.OutOfMemoryError too
-            advice = _MEMORY if memory else _CRASH
-            raise Stop(f"the model's process is gone: {error.detail}; {advice}") from None
+            raise _stop(error) from None
+
+
+def _stop(error: Lost) -> Stop:
+    memory = error.killed_by == signal.SIGKILL or "MemoryError" in error.detail  # torch.OutOfMemoryError too
+    return Stop(f"the model's process is gone: {error.detail}; {_MEMORY if memory else _CRASH}")
