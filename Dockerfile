@@ -14,7 +14,7 @@ RUN pip install --no-cache-dir -c constraints.txt "$TORCH" \
 # The dependencies, so that a change of the program does not install them again.
 COPY pyproject.toml README.md ./
 COPY worker/__init__.py worker/
-RUN pip install --no-cache-dir -c constraints.txt .
+RUN pip install --no-cache-dir -c constraints.txt ".[text]"
 COPY worker worker
 COPY schemas schemas
 RUN pip install --no-cache-dir --no-deps --force-reinstall .

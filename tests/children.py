@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,14 @@ def wait_for_end(pid: int) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("it never ended")
+
+
+def keep_asking(check: Callable[[], None]) -> None:
+    """Until it raises; a process that was killed is not gone until the last of its threads is."""
+    pause = threading.Event()
+    for _ in range(6000):
+        check()
+        pause.wait(0.01)
 
 
 def start_script(folder: Path, lines: str) -> subprocess.Popen[str]:

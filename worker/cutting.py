@@ -67,4 +67,5 @@ def _slice(tokenized: Tokenized, begin: int, end: int) -> Tokenized:
         windows=tokenized.windows[begin:end],
         truncated=tokenized.truncated[begin:end],
         errors={i - begin: why for i, why in tokenized.errors.items() if begin <= i < end},
+        added={name: logits[begin:end] for name, logits in tokenized.added.items()},
     )

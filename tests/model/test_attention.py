@@ -81,6 +81,18 @@ def test_each_text_sees_itself_alone(bounded: bool, lengths: list[int], scaling:
     assert layout.calls == 1
 
 
+def test_a_text_alone_takes_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a card too: variable lengths of one length are a detour."""
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(attention, "varlen_attn", never)
+    states = torch.randn(1, HEADS, 5, WIDTH)
+    seen, _ = packed_attention(torch.nn.Identity(), states, states, states, None, layout=with_bounds(layout_of([5])))
+    torch.testing.assert_close(seen, one_by_one(states, states, states, [0, 5], None))
+
+
 def test_what_a_pack_cannot_give_is_refused() -> None:
     """A window, a causal layer, a mask: never computed without."""
     states = torch.zeros(1, HEADS, 3, WIDTH)

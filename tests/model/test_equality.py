@@ -59,7 +59,7 @@ def test_scores_and_embeddings_are_the_stock_models(family: Path) -> None:
         assert part.packed != ("is not among those" in part.why_padded)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "xlm-roberta", "camembert", "electra"])
 def test_every_length_is_right(tmp_path: Path, kind: str) -> None:
     """Packed, from 1 to 512 tokens, whichever lengths share a pass."""
     folder = write_classifier(tmp_path / kind, config_of(kind, positions=512, num_labels=3))

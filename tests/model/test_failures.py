@@ -202,9 +202,8 @@ def test_numbers_that_are_none_fail_their_text(tmp_path: Path, kind: str, prefix
 def load_poisoned(folder: Path) -> TransformersEngine:
     """The trial at load must not draw the poisoned token."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "worker.model.assembly.trial_rows", lambda *_: [np.arange(30, 30 + n, dtype=np.int32) for n in (9, 9, 3)]
-        )
+        rows = [np.arange(30, 30 + n, dtype=np.int32) for n in (9, 9, 3)]
+        patch.setattr("worker.model.assembly.trial_rows", lambda *_, **__: rows)
         return load(folder)
 
 

@@ -11,7 +11,15 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-from tests.model.tiny import change_json, config_of, write_classifier, write_encoder, write_json, write_sentence_files
+from tests.model.tiny import (
+    change_json,
+    config_of,
+    manifest_of,
+    write_classifier,
+    write_encoder,
+    write_json,
+    write_sentence_files,
+)
 from worker.errors import SettingsError
 from worker.model.folder import placeholder_labels, read_folder, rename_labels
 
@@ -206,11 +214,11 @@ def _two_poolings(folder: Path) -> None:
 
 
 def _head_without_weights(folder: Path) -> None:
-    write_json(folder / "tagstream.json", {"format": 1, "kind": "single", "labels": ["a", "b"]})
+    write_json(folder / "tagstream.json", manifest_of(["a", "b"]))
 
 
 def _newer_head(folder: Path) -> None:
-    write_json(folder / "tagstream.json", {"format": 2, "kind": "single", "labels": ["a", "b"]})
+    write_json(folder / "tagstream.json", manifest_of(["a", "b"], format=3))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +244,7 @@ def _newer_head(folder: Path) -> None:
         (_dense, "Dense"),
         (_two_poolings, "cls\\+mean"),
         (_head_without_weights, "head.safetensors"),
-        (_newer_head, "format 1"),
+        (_newer_head, "not of format 2"),
     ],
 )
 def test_what_would_be_read_wrongly_is_refused(classifier: Path, spoil: Any, reason: str) -> None:

@@ -18,7 +18,9 @@ from tests.model.tiny import (
     change_json,
     change_weights,
     config_of,
+    manifest_of,
     texts_of,
+    tokenizer_of,
     write_classifier,
     write_encoder,
     write_json,
@@ -113,6 +115,62 @@ def test_a_missing_weight_is_refused(bert: Path, lost: str) -> None:
         load(bert)
 
 
+@pytest.mark.parametrize("head", [True, False], ids=["classifier", "encoder"])
+def test_a_weight_that_would_be_left_out_is_refused(tmp_path: Path, head: bool) -> None:
+    """As transformers leaves out relative positions: the numbers would be another model's."""
+    write = write_classifier if head else write_encoder
+    folder = write(tmp_path / "bert", config_of("bert"))
+    name = f"{'bert.' if head else ''}encoder.layer.0.attention.self.distance_embedding.weight"
+    change_weights(folder, lambda weights: weights.update({name: torch.zeros(123, 8)}))
+    with pytest.raises(SettingsError, match=f"has 1 weights that its class does not use, e.g. {name}") as refused:
+        load(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_other_heads_and_old_tables_are_no_loss(tmp_path: Path) -> None:
+    """A masked language model's head, a pooler, and position numbers that older checkpoints have kept."""
+    folder = write_encoder(tmp_path / "encoder", config_of("bert"))
+    texts = texts_of(5, 20)
+    expected = stock.embeddings(folder, stock.ids_of(texts))
+
+    def dress(weights: dict[str, torch.Tensor]) -> None:
+        for name in list(weights):
+            weights[f"bert.{name}"] = weights.pop(name)
+        weights["bert.embeddings.position_ids"] = torch.arange(62)[None]
+        weights["cls.predictions.bias"] = torch.zeros(65)
+        weights["bert.pooler.extra.weight"] = torch.zeros(3)
+        weights["lm_head.bias"] = torch.zeros(65)
+
+    change_weights(folder, dress)
+    np.testing.assert_allclose(predict(load(folder), texts).embeddings, expected, **CLOSE)
+
+
+def test_positions_that_are_no_longer_computed_are_refused(bert: Path) -> None:
+    """transformers reads over it, and would compute without."""
+    change_json(bert / "config.json", position_embedding_type="absolute")
+    load(bert)
+    change_json(bert / "config.json", position_embedding_type="relative_key")
+    with pytest.raises(SettingsError, match=r"has relative_key positions, .* choose a model"):
+        load(bert)
+
+
+def test_a_tokenizer_that_knows_more_than_the_model_is_refused(bert: Path) -> None:
+    """One token added and the model not resized: each text with it would fail, on a card the whole worker."""
+    tokenizer = tokenizer_of(None)
+    tokenizer.add_tokens(["new"])
+    tokenizer.save_pretrained(bert)
+    with pytest.raises(SettingsError, match=r"ids up to 65, the model's embeddings are for 65; .*resize"):
+        load(bert)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"])
+def test_the_longest_text_is_sentence_transformers(bert: Path, kind: str) -> None:
+    """It names its file after the family."""
+    write_json(bert / f"sentence_{kind}_config.json", {"max_seq_length": 23, "do_lower_case": False})
+    tokenized = load(bert).tokenize([" ".join(WORDS)])
+    assert tokenized.lengths.tolist() == [23]
+
+
 def test_an_encoder_may_lack_its_pooler(tmp_path: Path) -> None:
     """It is not used; checkpoints of masked language models come without."""
     folder = write_encoder(tmp_path / "encoder", config_of("bert"))
@@ -141,7 +199,7 @@ def test_damaged_weights_are_refused_in_one_line(bert: Path) -> None:
 def test_a_head_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     """Labels, weight and encoder must agree."""
     folder = write_encoder(tmp_path / "encoder", config_of("bert"))
-    write_json(folder / "tagstream.json", {"format": 1, "kind": "single", "labels": ["a", "b", "c"]})
+    write_json(folder / "tagstream.json", manifest_of(["a", "b", "c"]))
     save_file({"weight": np.zeros((2, 16), np.float32), "bias": np.zeros(2, np.float32)}, folder / "head.safetensors")
     with pytest.raises(SettingsError, match="does not fit"):
         load(folder)

@@ -13,7 +13,7 @@ import torch
 
 from tests.model import stock
 from tests.model.stock import CLOSE, load, predict
-from tests.model.tiny import config_of, texts_of, write_classifier, write_tuned
+from tests.model.tiny import config_of, texts_of, write_classifier, write_encoder, write_tuned
 from worker.errors import SettingsError
 from worker.model import assembly, attention, lane, network, probe
 from worker.model import folder as folder_module
@@ -107,6 +107,33 @@ def _texts_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "packed_attention", mixed)
 
 
+def _equal_lengths_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text sees the others of its length: one group is taken for one text."""
+    right = attention.packed_attention
+
+    def mixed(module: Any, query: Any, key: Any, value: Any, mask: Any, *, layout: Any, **options: Any) -> Any:
+        layout.calls += 1
+        joined = [attention.Group(group.start, 1, group.texts * group.length) for group in layout.groups]
+        return right(module, query, key, value, mask, layout=attention.Layout(joined), **options)
+
+    monkeypatch.setattr(attention, "packed_attention", mixed)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+def test_texts_that_see_each_other_are_seen_in_every_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, dtype: str
+) -> None:
+    """By the embedding's direction, and by logits alone; rounding is no excuse, and honest numbers pass."""
+    encoder = write_encoder(tmp_path / "encoder", config_of(kind))
+    folder = write_classifier(tmp_path / kind, config_of(kind, num_labels=3))
+    assert [part.packed for part in load(folder, encoder=encoder, dtype=dtype).parts] == [True, True]
+    _equal_lengths_mixed(monkeypatch)
+    parts = load(folder, encoder=encoder, dtype=dtype).parts
+    assert [part.names for part in parts] == [("encoder",), (kind,)]
+    assert all("packed numbers differ from the stock model's by" in part.why_padded for part in parts)
+
+
 @pytest.mark.parametrize("damage", [_first_position, _texts_mixed], ids=["positions", "texts mixed"])
 def test_wrong_numbers_are_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[pytest.MonkeyPatch], None]
@@ -169,10 +196,47 @@ def test_the_trial_covers_short_and_long_texts_and_two_of_one_length() -> None:
     assert (lengths[:2], lengths[-1]) == ([512, 512], 1)
     assert sum(length > 128 for length in lengths) >= 4
     assert all(0 not in row for row in rows)
+    assert {length for length in lengths if lengths.count(length) == 2} == {3, 8, 33, 512}
     assert lengths == sorted(lengths, reverse=True)
 
 
 def test_a_difference_that_is_no_number_counts_as_one() -> None:
     """NaN compares with nothing, and must not pass for equal."""
     nan = {"a": torch.tensor([[1.0]]), "b": torch.tensor([[float("nan")]])}
-    assert not probe.difference(nan, {"a": torch.tensor([[1.0]]), "b": torch.tensor([[1.0]])}) <= 1e9
+    expected = {"a": torch.tensor([[1.0]]), "b": torch.tensor([[1.0]])}
+    assert probe.difference(nan, expected).shift == float("inf")
+    assert probe.difference({"": nan["b"]}, {"": expected["b"]}).turn == float("inf")
+
+
+def test_a_small_logit_is_compared_with_small_ones() -> None:
+    """A classifier that is never sure has small logits, and its own scale."""
+    got, expected = torch.tensor([[0.01, 0.02]]), torch.tensor([[0.01, 0.01]])
+    assert probe.difference({"a": got}, {"a": expected}).shift == pytest.approx(1.0)
+    assert probe.difference({"a": expected * 0}, {"a": expected * 0}).shift == 0.0
+
+
+LONG = {"positions": 1500, "num_hidden_layers": 1}
+
+
+def test_a_long_position_table_is_compared_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong behind the usual trial texts is seen: here the positions from 1,400 on."""
+    folder = write_classifier(tmp_path / "bert", config_of("bert", **LONG))
+    assert load(folder).parts[0].packed
+    right = lane.PackedInput.arguments
+
+    def wrong(self: Any) -> Any:
+        arguments = right(self)
+        return arguments | {"position_ids": arguments["position_ids"].clamp(max=1400)}
+
+    monkeypatch.setattr(lane.PackedInput, "arguments", wrong)
+    assert "packed numbers differ" in load(folder).parts[0].why_padded
+
+
+def test_what_a_pass_costs_bounds_the_longest_trial_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for minutes at start; the log says how far packing was compared."""
+    folder = write_classifier(tmp_path / "bert", config_of("bert", **LONG))
+    monkeypatch.setitem(probe.AFFORDABLE_FLOPS, "cpu", 1e6)
+    with structlog.testing.capture_logs() as logs:
+        assert load(folder).parts[0].packed
+    (entry,) = (entry for entry in logs if entry["event"] == "packing_compared_in_part")
+    assert (entry["up_to_tokens"], entry["longest"]) == (1024, 1500)

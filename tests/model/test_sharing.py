@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 import torch
+from tokenizers import normalizers
 from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer
 
 from tests.model import stock
@@ -19,15 +21,18 @@ from tests.model.tiny import (
     change_json,
     change_weights,
     config_of,
+    manifest_of,
     texts_of,
     tokenizer_of,
     write_classifier,
     write_encoder,
+    write_json,
     write_linear,
     write_sentence_files,
     write_tuned,
 )
 from worker.model.engine import TransformersEngine
+from worker.model.folder import read_folder
 
 TEXTS = texts_of(24, 60)
 ROWS = stock.ids_of(TEXTS)
@@ -155,7 +160,7 @@ def test_families_that_are_padded_take_a_pass_each(tmp_path: Path) -> None:
 
 def _other_tokenizer(folder: Path) -> None:
     tokenizer = tokenizer_of(None)
-    tokenizer.add_tokens(["w1w1"])
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFKC()
     tokenizer.save_pretrained(folder)
 
 
@@ -215,9 +220,100 @@ def test_several_heads_stand_on_one_encoder(tmp_path: Path, encoder: Path, calls
         np.testing.assert_allclose(scores, stock.linear(folder, embeddings), **CLOSE)
 
 
-def test_the_encoders_fingerprint_is_its_own(tmp_path: Path, encoder: Path) -> None:
-    """A classifier that changes leaves it as it is, and with it the clusters; a copy has the same."""
-    one, two = (write_tuned(tmp_path / name, encoder, seed=seed) for name, seed in (("one", 1), ("two", 2)))
+def test_what_a_training_leaves_behind_is_no_difference(tmp_path: Path, encoder: Path, calls: Counter[str]) -> None:
+    """A tokenizer saved as it padded and cut, and another dropout: neither changes a number."""
+    spam = write_tuned(tmp_path / "spam", encoder, tuned=("layer.2.",))
+    tokenizer = tokenizer_of(None)
+    tokenizer.backend_tokenizer.enable_truncation(40)
+    tokenizer.backend_tokenizer.enable_padding(length=40)
+    tokenizer.save_pretrained(spam)
+    assert '"strategy"' in (spam / "tokenizer.json").read_text(encoding="utf-8")
+    dropout = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.2}
+    change_json(spam / "config.json", **dropout, initializer_range=0.1, output_attentions=False)
+    engine = load(spam, encoder=encoder)
+    assert shares(engine) == [(("encoder",), 3, 3), (("spam",), 3, 1)]
+    assert computed(engine, calls) == (1, 4)
+    assert_equal(engine, [spam], encoder)
+
+
+def test_dropout_of_distilbert_is_no_difference_either(tmp_path: Path) -> None:
+    """Its config has other names for it."""
+    base = write_encoder(tmp_path / "base", config_of("distilbert"))
+    spam = write_tuned(tmp_path / "spam", base)
+    change_json(spam / "config.json", dropout=0.3, attention_dropout=0.2, seq_classif_dropout=0.5, qa_dropout=0.3)
+    assert [part.computed for part in load(spam, encoder=base).parts] == [2, 0]
+
+
+def trained(folder: Path, base: Path, **origin: Any) -> Path:
+    """As `tagstream train` leaves a classifier that it tuned from `base`."""
+    known = {"name": base.name, "path": str(base), "revision": read_folder(str(base)).revision, **origin}
+    labels = [f"LABEL_{i}" for i in range(3)]
+    write_json(folder / "tagstream.json", manifest_of(labels, head="stock", encoder=known))
+    return folder
+
+
+def test_clusters_keep_to_the_base_that_was_trained_from(tmp_path: Path, encoder: Path, calls: Counter[str]) -> None:
+    """By default: trained anew from it, a classifier leaves the clusters as they are."""
+    spam = trained(write_tuned(tmp_path / "spam", encoder, tuned=("layer.2.",), seed=3), encoder)
+    again = trained(write_tuned(tmp_path / "again", encoder, tuned=("layer.1.",), seed=8), encoder)
+    engine = load(spam)
+    assert shares(engine) == [(("encoder",), 3, 3), (("spam",), 3, 1)]
+    assert computed(engine, calls) == (1, 4)
+    assert_equal(engine, [spam], encoder)
+    assert engine.encoder == load(again).encoder == load(encoder).encoder
+
+
+def test_where_no_embedding_is_kept_no_base_is_computed(tmp_path: Path, encoder: Path, calls: Counter[str]) -> None:
+    """Without clusters: the classifier's own layers, and nothing else."""
+    spam = trained(write_tuned(tmp_path / "spam", encoder, tuned=("layer.1.",)), encoder)
+    engine = load(spam, lasting=False)
+    assert shares(engine) == [(("encoder", "spam"), 3, 3)]
+    assert computed(engine, calls) == (1, 3)
+
+
+def test_a_base_that_is_not_the_one_of_the_training_is_not_taken(tmp_path: Path, encoder: Path) -> None:
+    """Gone, or another by now: the classifier's own base, and the log says so."""
+    spam = write_tuned(tmp_path / "spam", encoder, tuned=("layer.2.",))
+    for origin, event in (
+        ({"path": str(tmp_path / "gone")}, "base_not_found"),
+        ({"revision": "0"}, "base_has_changed"),
+    ):
+        trained(spam, encoder, **origin)
+        with structlog.testing.capture_logs() as logs:
+            engine = load(spam)
+        assert shares(engine) == [(("encoder", "spam"), 3, 3)]
+        assert event in [entry["event"] for entry in logs]
+
+
+def test_a_head_on_a_copy_of_its_base_needs_no_other(tmp_path: Path, encoder: Path) -> None:
+    """The layers that it stands on are those of the base: nothing is loaded twice."""
+    head = write_linear(tmp_path / "head", encoder, labels=("a", "b"))
+    known = {"name": "base", "path": str(encoder), "revision": read_folder(str(encoder)).revision}
+    write_json(head / "tagstream.json", manifest_of(["a", "b"], encoder=known))
+    assert shares(load(head)) == [(("encoder", "head"), 3, 3)]
+
+
+def test_the_encoders_fingerprint_is_that_of_its_numbers(tmp_path: Path, encoder: Path) -> None:
+    """A classifier that changes its head only leaves it as it is, and with it the clusters; so does a copy."""
+    one, two = (
+        write_tuned(tmp_path / name, encoder, seed=seed, labels=seed + 1) for name, seed in (("a", 1), ("b", 2))
+    )
+    other = write_tuned(tmp_path / "other", encoder, tuned=("layer.2.",))
     copy = shutil.copytree(encoder, tmp_path / "copy")
-    prints = [load(*given, encoder=chosen).encoder for given, chosen in (((one,), encoder), ((two,), copy))]
-    assert prints[0] == prints[1] != load(one).encoder
+    change_json(two / "config.json", hidden_dropout_prob=0.4)
+    prints = {load(one).encoder, load(two).encoder, load(copy).encoder, load(other, encoder=copy).encoder}
+    assert prints == {load(encoder).encoder}
+    assert load(other).encoder not in prints
+
+
+def _pooled_otherwise(folder: Path) -> None:
+    write_sentence_files(folder, pooling={"pooling_mode_cls_token": True}, max_seq_length=62)
+
+
+@pytest.mark.parametrize("change", [_other_tokenizer, _prompt, _shorter, _config, _first_weight, _pooled_otherwise])
+def test_whatever_changes_an_embedding_changes_the_fingerprint(tmp_path: Path, encoder: Path, change: Any) -> None:
+    """Clusters of one must not be taken for clusters of the other."""
+    spam = write_tuned(tmp_path / "spam", encoder)
+    before = load(spam).encoder
+    change(spam)
+    assert load(spam).encoder != before

@@ -29,6 +29,7 @@ def tokenized(draw: Any) -> Tokenized:
         truncated=np.array([bool(len(windows) % 2) for windows in firsts], np.bool_),
         errors={i: "tokenizer: why" for i, each in enumerate(ids) if each is None},
         generation=draw(st.integers(0, 9)),
+        added={name: np.full((len(ids), 2), 0.5, np.float32) for name in draw(st.sets(st.sampled_from("ab")))},
     )
 
 
@@ -45,6 +46,9 @@ def test_tokens_survive_the_way(sent):
     for name in ("lengths", "windows", "truncated"):
         np.testing.assert_array_equal(getattr(back, name), getattr(sent, name))
     assert (back.errors, back.generation) == (sent.errors, sent.generation)
+    assert list(back.added) == list(sent.added)
+    for name, logits in sent.added.items():
+        np.testing.assert_array_equal(back.added[name], logits)
 
 
 @given(st.integers(0, 5), st.lists(st.integers(1, 4), max_size=3))

@@ -117,10 +117,15 @@ def write_linear(folder: Path, encoder: Path, *, labels: tuple[str, ...], seed: 
     """A copy of an encoder's folder with a tagstream head beside it."""
     torch.manual_seed(seed)
     shutil.copytree(encoder, folder, dirs_exist_ok=True)
-    write_json(folder / "tagstream.json", {"format": 1, "kind": "single", "labels": list(labels)})
+    write_json(folder / "tagstream.json", manifest_of(labels))
     head = {"weight": torch.randn(len(labels), width) * 3, "bias": torch.randn(len(labels))}
     save_file(head, folder / "head.safetensors")
     return folder
+
+
+def manifest_of(labels: tuple[str, ...] | list[str], **more: Any) -> dict[str, Any]:
+    """The least that a head's `tagstream.json` says."""
+    return {"format": 2, "kind": "single", "labels": list(labels), "head": "linear", **more}
 
 
 def write_sentence_files(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.options import print_json, with_json, with_settings
-from worker.errors import SettingsError, Stop, TagstreamError
+from worker.errors import Stop, TagstreamError
 
 if TYPE_CHECKING:
     from worker.checks.finding import Finding

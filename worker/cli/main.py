@@ -36,6 +36,9 @@ COMMANDS = {
     "tail": Entry("worker.cli.traffic", "Show results as they come.", "tail"),
     "dlq": Entry("worker.cli.dlq", "List, show and replay dead letters."),
     "broker": Entry("worker.cli.broker", "Run the embedded broker, for development."),
+    "train": Entry("worker.cli.train", "Train a model on labelled texts."),
+    "evaluate": Entry("worker.cli.evaluate", "Judge a model by labelled texts, beside TF-IDF."),
+    "explain": Entry("worker.cli.explain", "Show which words carried a text's label."),
     "bench": Entry("worker.cli.bench", "Measure throughput and latency on this machine."),
 }
 

@@ -29,6 +29,34 @@ def with_settings(command: Command) -> Command:
     return wrapper
 
 
+def with_columns(command: Command) -> Command:
+    """Add what says how labelled data is laid out; the command gets `columns`."""
+
+    @click.option("--text", "text", metavar="COLUMN", help="The column with the text; dots go into nested objects.")
+    @click.option("--label", "label", metavar="COLUMN", help="The column with the label, or a list of labels.")
+    @click.option(
+        "--split-column", "given", metavar="COLUMN", help="The column with train, valid or test; '' for none."
+    )
+    @click.option("--separator", metavar="CHAR", help="Between several labels in one cell.")
+    @click.option("--encoding", metavar="NAME", help="Of the files, where it is not UTF-8 and guessed wrongly.")
+    @functools.wraps(command)
+    def wrapper(
+        *args: Any,
+        text: str | None,
+        label: str | None,
+        given: str | None,
+        separator: str | None,
+        encoding: str | None,
+        **more: Any,
+    ) -> Any:
+        from worker.training.columns import Columns
+
+        columns = Columns(text=text, label=label, split=given, separator=separator, encoding=encoding)
+        return command(*args, columns=columns, **more)
+
+    return wrapper
+
+
 def with_json(command: Command) -> Command:
     """Add `--json`; the command gets `as_json` and then prints one object."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)

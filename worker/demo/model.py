@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,19 +11,20 @@ from pathlib import Path
 from worker import __version__
 from worker.demo.texts import Text
 from worker.errors import Stop
-from worker.model.folder import HEAD_CONFIG, MINILM, read_folder
+from worker.model.folder import MINILM, read_folder
+from worker.rules import make_preparation
+from worker.settings import Settings
 
-HELD_BACK_SHARE = 0.1  # of the training texts, for the training's own figure
+EVERY = 10  # of ten training texts one is for the validation part, and one for the training's own figure
 
 
 def trained(directory: Path, texts: Sequence[Text], say: Callable[[str], None]) -> Path:
     """A model directory for exactly these texts, trained unless it is there. Raises `SettingsError`."""
     out = directory.resolve() / "model" / _fingerprint(texts)
-    if not (out / HEAD_CONFIG).exists():
+    if not out.exists():
         say(f"training a head on {MINILM} with {len(texts):,} texts; under a minute, once")
         _train(out, texts)
-    config = json.loads((out / HEAD_CONFIG).read_text(encoding="utf-8"))
-    say(f"kinds of text: {', '.join(config['labels'])}")
+    say(f"kinds of text: {', '.join(read_folder(str(out)).labels)}")
     return out
 
 
@@ -40,16 +40,20 @@ def lock(directory: Path) -> Iterator[None]:
 
 
 def _train(out: Path, texts: Sequence[Text]) -> None:
+    from worker.training.corpus import Corpus, Example, fingerprint
     from worker.training.head import train_head
+    from worker.training.job import Job, prepared
+    from worker.training.progress import Silence
 
-    train_head(
-        encoder=MINILM,
-        texts=[text.text for text in texts],
-        labels=[text.kind for text in texts],
-        out=out,
-        max_texts=len(texts),
-        held_back_share=HELD_BACK_SHARE,
-    )
+    examples = [Example(text.text, (text.kind,)) for text in texts]
+    train = tuple(example for i, example in enumerate(examples) if i % EVERY > 1)
+    valid, test = tuple(examples[0::EVERY]), tuple(examples[1::EVERY])
+    labels = tuple(sorted({text.kind for text in texts}))
+    digest = fingerprint("single", {"train": train, "valid": valid, "test": test})
+    corpus = Corpus("single", labels, train, valid, test, dropped={}, fingerprint=digest)
+    preparation = make_preparation(Settings())
+    job = Job(read_folder(MINILM).without_head(), out, "head", preparation)
+    train_head(prepared(corpus, preparation), job, cache=out.with_name(f"{out.name}.cache"), progress=Silence())
 
 
 def _fingerprint(texts: Sequence[Text]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import orjson
 import structlog
 import torch
 
@@ -14,12 +15,21 @@ from worker.model.budget import Budget, choose_tokens
 from worker.model.decoder import read_last_token
 from worker.model.engine import TransformersEngine
 from worker.model.folder import OFFSET_POSITIONS, ModelFolder, read_folder, rename_labels
+from worker.model.inputs import TokenIds
 from worker.model.lane import EMBEDDING, Columns, Lane, Reading, Step
-from worker.model.loading import choose_device, choose_dtype, compute_in_full, load_head, load_model, load_tokens
+from worker.model.loading import (
+    choose_device,
+    choose_dtype,
+    compute_in_full,
+    load_characters,
+    load_head,
+    load_model,
+    load_tokens,
+)
 from worker.model.losses import Example, answers, loss_of, read_examples
-from worker.model.network import Network, common_layers
+from worker.model.network import Network, common_layers, fingerprint
 from worker.model.offer import Offer
-from worker.model.probe import settle, stock_columns, trial_rows
+from worker.model.probe import compared_length, settle, stock_columns, trial_rows
 from worker.model.quantized import to_int8
 from worker.model.recipe import ClassifierRecipe, EngineRecipe
 from worker.model.threads import cpu_threads
@@ -27,6 +37,7 @@ from worker.model.tokens import TokensRecipe
 from worker.model.zero_shot import with_zero_shot
 from worker.types import Classifier, EnginePart
 
+OWN_BASE = "embeddings are those of the classifier's own layers; a retrained one changes them, so name an encoder"
 log = structlog.get_logger(__name__)
 
 
@@ -78,7 +89,24 @@ def _folders(recipe: EngineRecipe) -> tuple[ModelFolder, list[ModelFolder]]:
         return read_folder(recipe.encoder, allow_download=recipe.allow_download).without_head(), classifiers
     if not classifiers:
         raise SettingsError("no model: name one with model.path")
-    return classifiers[0].without_head(), classifiers
+    return _default_encoder(classifiers[0], lasting=recipe.lasting), classifiers
+
+
+def _default_encoder(classifier: ModelFolder, *, lasting: bool) -> ModelFolder:
+    """What a classifier was trained from, where it is still there; else what it stands on, which it may be anyway."""
+    own = classifier.without_head()
+    origin = classifier.manifest.encoder if classifier.manifest is not None else None
+    if origin is None or not lasting or own.revision == origin.revision:
+        return own
+    try:
+        base = read_folder(origin.path or origin.name).without_head()
+    except SettingsError as error:
+        log.warning("base_not_found", base=origin.name, reason=str(error), action=OWN_BASE)
+        return own
+    if base.revision != origin.revision:
+        log.warning("base_has_changed", base=origin.name, trained_from=origin.revision, found=base.revision)
+        return own
+    return base
 
 
 def _folder_of(wanted: ClassifierRecipe, recipe: EngineRecipe) -> ModelFolder:
@@ -93,18 +121,28 @@ def _engine(recipe: EngineRecipe, encoder: ModelFolder, named: Sequence[tuple[st
     device = choose_device(recipe.device)
     dtype = choose_dtype(recipe.dtype, device)
     loaded = [_load(group, recipe, device, dtype) for group in _by_model(encoder, named)]
+    encoding = fingerprint(loaded[0].step.network, encoder.pooling, orjson.dumps(loaded[0].tokens).decode())
     tokens = list(dict.fromkeys(one.tokens for one in loaded))
     lanes, parts = _lanes(loaded, tokens)
+    heads = {name: load_characters(folder) for name, folder in named if folder.head == "linear"}
+    characters = {name: head for name, head in heads.items() if head is not None}
     offer = Offer(
         classifiers=tuple(Classifier(name, f.kind, f.labels, f.name, f.revision) for name, f in named),
-        encoder=encoder.revision,
+        encoder=encoding,
         place=(str(device), str(loaded[0].step.network.dtype).removeprefix("torch.")),
         parts=parts,
         width=loaded[0].step.network.width,
         tokens=tuple(tokens),
+        characters=tuple(characters),
     )
     budget = Budget(choose_tokens(recipe.max_batch_tokens, lanes, device))
-    return TransformersEngine(offer=offer, lanes=lanes, budget=budget, window_pooling=recipe.windows.pooling)
+    return TransformersEngine(
+        offer=offer,
+        lanes=lanes,
+        budget=budget,
+        window_pooling=recipe.windows.pooling,
+        characters=characters,
+    )
 
 
 def _by_model(encoder: ModelFolder, named: Sequence[tuple[str, ModelFolder]]) -> list[list[tuple[str, ModelFolder]]]:
@@ -122,7 +160,8 @@ def _load(
     folder = next((folder for _, folder in group if folder.head == "stock"), group[0][1])
     network = Network(load_model(folder, device, dtype))
     config = network.model.config
-    tokens, pad = load_tokens(folder, config.pad_token_id, recipe.windows.overlap)
+    rows = network.vocabulary
+    tokens, pad = load_tokens(folder, config.pad_token_id, recipe.windows.overlap, vocabulary=rows)
     if config.pad_token_id is None:
         read_last_token(network.model, pad)
     readings = tuple(_reading(name, member, network.width, device) for name, member in group)
@@ -140,7 +179,7 @@ def _reading(name: str, folder: ModelFolder, width: int, device: torch.device) -
 
 def _lanes(loaded: Sequence[Loaded], tokens: Sequence[TokensRecipe]) -> tuple[list[Lane], tuple[EnginePart, ...]]:
     """Plan by comparing whole models, then cut them: what each stock model gives has been noted before."""
-    rows = [trial_rows(one.step.network.vocabulary, one.folder.max_length, one.pad) for one in loaded]
+    rows = [_trial_rows(one) for one in loaded]
     expected = [stock_columns(one.step, r, one.pad) for one, r in zip(loaded, rows, strict=True)]
     plan = [_donor(i, loaded) for i in range(len(loaded))]
     roots = [_root(i, plan) for i in range(len(loaded))]
@@ -156,6 +195,11 @@ def _lanes(loaded: Sequence[Loaded], tokens: Sequence[TokensRecipe]) -> tuple[li
         lanes.append(lane)
     parts = tuple(_part(one, reasons[root]) for one, root in zip(loaded, roots, strict=True))
     return lanes, parts
+
+
+def _trial_rows(one: Loaded) -> list[TokenIds]:
+    network, longest = one.step.network, one.folder.max_length
+    return trial_rows(network.vocabulary, longest, one.pad, alone=compared_length(network, longest))
 
 
 def _donor(index: int, loaded: Sequence[Loaded]) -> tuple[int | None, int]:

@@ -1,6 +1,6 @@
 """Attention over a pack, in which each text sees only itself; transformers calls it in place of its own.
 
-On a CPU each group of texts of equal length is one call of SDPA; on CUDA the whole pack is one call of
+A text alone takes the plain path, SDPA. Several on a CPU: a call of it for each group of equal length; on CUDA one of
 variable-length attention (https://docs.pytorch.org/docs/stable/nn.attention.varlen.html).
 Registered as https://huggingface.co/docs/transformers/attention_interface describes.
 """
@@ -60,10 +60,10 @@ def packed_attention(
     if getattr(module, "is_causal", False) or sliding_window is not None or attention_mask is not None:
         raise Unpackable(type(module).__name__)
     layout.calls += 1
-    if layout.bounds is not None:
-        return _variable_length(query, key, value, layout, scaling), None
     if len(layout.groups) == 1 and layout.groups[0].texts == 1:
         return scaled_dot_product_attention(query, key, value, scale=scaling).transpose(1, 2), None
+    if layout.bounds is not None:
+        return _variable_length(query, key, value, layout, scaling), None
     rows = [tensor.transpose(1, 2)[0] for tensor in (query, key, value)]
     return torch.cat([_equal_lengths(rows, group, scaling) for group in layout.groups]).unsqueeze(0), None
 

@@ -7,7 +7,10 @@ from worker.frames import Frame
 
 
 def engine(recipe: Frame) -> Answer:
-    """Loads what the recipe says; the first answer is the offer, and each further one the predictions for tokens."""
+    """Loads what the recipe says; the first answer is the offer, and each further one the predictions for tokens.
+
+    With the offer come the weights for characters, in its order: the worker has the texts, the child their tokens.
+    """
     import gc
     import os
 
@@ -27,7 +30,7 @@ def engine(recipe: Frame) -> Answer:
 
     def answer(request: Frame) -> Frame:
         if request.header.get("wanted") == "offer":
-            return Frame({"offer": loaded.offer})
+            return Frame({"offer": loaded.offer}, tuple(head.weights for head in loaded.characters.values()))
         return predictions_frame(loaded.infer(tokens_of(request)))
 
     return answer

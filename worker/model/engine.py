@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.budget import Budget
+from worker.model.characters import CharacterLogits, with_characters
 from worker.model.lane import EMBEDDING, Lane
 from worker.model.offer import Offer
 from worker.model.recipe import WindowPooling
@@ -34,8 +35,10 @@ class TransformersEngine:
         budget: Budget,
         window_pooling: WindowPooling,
         heads: Mapping[str, NDArray[np.float32]] | None = None,
+        characters: Mapping[str, CharacterLogits] | None = None,
     ) -> None:
         self.offer = offer
+        self.characters = dict(characters or {})
         self._heads = dict(heads or {})
         self._lanes = tuple(lanes)
         self._budget = budget
@@ -64,7 +67,7 @@ class TransformersEngine:
         return self.offer.parts
 
     def tokenize(self, texts: Sequence[str]) -> Tokenized:
-        return merge([tokens(texts) for tokens in self._tokens])
+        return with_characters(merge([tokens(texts) for tokens in self._tokens]), self.characters, texts)
 
     def infer(self, tokenized: Tokenized) -> Predictions:
         """As the Protocol says; raises `Stop` when the device itself has failed."""
@@ -74,6 +77,8 @@ class TransformersEngine:
         shares = [self._pass(lane, texts, tokenized.ids, gathered) for lane in self._lanes] if texts else []
         for name, weights in self._heads.items():
             gathered.columns[name] = gathered.columns[EMBEDDING] @ weights.T
+        for name in self.characters:
+            gathered.columns[name] += tokenized.added[name]
         return gathered.predictions(time.perf_counter() - started_s, max(shares, default=0.0))
 
     def with_head(self, classifier: Classifier, weights: NDArray[np.float32]) -> TransformersEngine:
@@ -84,6 +89,7 @@ class TransformersEngine:
             budget=self._budget,
             window_pooling=self._window_pooling,
             heads=self._heads | {classifier.name: weights},
+            characters=self.characters,
         )
 
     def close(self) -> None:

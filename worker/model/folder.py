@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from worker.errors import SettingsError
+from worker.model.manifest import MANIFEST, Manifest, read_manifest, refuse_damage
 
-HEAD_CONFIG = "tagstream.json"
 HEAD_WEIGHTS = "head.safetensors"
-HEAD_FORMAT = 1
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 ONNX_ONLY = "an ONNX model only, which is not run; name the transformers model that it was made from"
 
@@ -28,6 +27,11 @@ Kind = Literal["single", "multi"]
 MINILM = "minilm"
 DEFAULT_MAX_LENGTH = 512  # for models without a position table, whose tokenizer names no limit either
 SUFFIXES = (".json", ".safetensors", ".txt", ".model")  # what a model needs of its folder; never pickles
+# sentence-transformers looks for its limit under these names, in this order.
+SENTENCE_FILES = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 # Their position tables begin behind the padding token's own row: 514 rows, 512 tokens.
 OFFSET_POSITIONS = frozenset(
@@ -78,7 +82,8 @@ class ModelFolder:
 
     `encoder` is where the transformer itself lies. `head`: `stock` is part of the transformer, `linear` is tagstream's
     own on the pooled embedding, None gives embeddings only; `kind` and `labels` describe it. `prompt` goes before each
-    text. `max_length` counts tokens, special ones included. `revision` changes with any byte of `files`.
+    text. `max_length` counts tokens, special ones included. `revision` changes with any byte of `files`. `manifest` is
+    there if tagstream trained it.
     """
 
     name: str
@@ -93,11 +98,13 @@ class ModelFolder:
     max_length: int
     files: tuple[str, ...]
     revision: str
+    manifest: Manifest | None = None
 
     def without_head(self) -> ModelFolder:
-        """The encoder alone; its files leave out a tagstream head."""
-        files = tuple(file for file in self.files if file not in (HEAD_CONFIG, HEAD_WEIGHTS))
-        return replace(self, head=None, labels=(), files=files, revision=_fingerprint(self.root, files))
+        """The encoder alone; its files leave out what tagstream has put beside them."""
+        files = tuple(file for file in self.files if file not in (MANIFEST, HEAD_WEIGHTS))
+        revision = _revision(checksums(self.root, files))
+        return replace(self, head=None, labels=(), files=files, revision=revision, manifest=None)
 
 
 def read_folder(path: str, *, allow_download: bool = False) -> ModelFolder:
@@ -111,12 +118,16 @@ def read_folder(path: str, *, allow_download: bool = False) -> ModelFolder:
     _refuse_code(config, tokenizer, encoder)
     _refuse_config(config, encoder)
     pooling = _json(root / modules["Pooling"] / "config.json") if "Pooling" in modules else {}
-    sentence = _json(encoder / "sentence_bert_config.json", optional=True)
-    head, kind, labels = _head(root, config)
+    sentence = _sentence(encoder)
+    manifest = read_manifest(root)
+    head, kind, labels = _head(root, config, manifest)
     prompt = _prompt(root)
     if prompt and not pooling.get("include_prompt", True):
         raise SettingsError(f"model {root} leaves its prompt out of the pooling, which is not supported")
     files = _files(root, encoder, *(root / module for module in modules.values()))
+    found = checksums(root, files)
+    if manifest is not None:
+        refuse_damage(root, manifest, found)
     return ModelFolder(
         name=path if path == MINILM or not Path(path).is_dir() else root.name,
         root=root,
@@ -129,8 +140,18 @@ def read_folder(path: str, *, allow_download: bool = False) -> ModelFolder:
         lowercase=bool(sentence.get("do_lower_case", False)),
         max_length=_max_length(config, sentence, tokenizer),
         files=files,
-        revision=_fingerprint(root, files),
+        revision=_revision(found),
+        manifest=manifest,
     )
+
+
+def checksums(root: Path, files: Sequence[str]) -> dict[str, str]:
+    """SHA-256 in hex, by file."""
+    found = {}
+    for file in files:
+        with (root / file).open("rb") as stream:
+            found[file] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
 
 
 def placeholder_labels(labels: Sequence[str]) -> tuple[str, ...]:
@@ -219,6 +240,12 @@ def _refuse_code(config: Mapping[str, Any], tokenizer: Mapping[str, Any], encode
 def _refuse_config(config: Mapping[str, Any], encoder: Path) -> None:
     if config.get("is_encoder_decoder"):
         raise SettingsError(f"model {encoder} is an encoder-decoder, which is not supported; choose an encoder")
+    positions = config.get("position_embedding_type") or "absolute"
+    if positions != "absolute":
+        raise SettingsError(
+            f"model {encoder} has {positions} positions, which transformers no longer computes; choose a model with"
+            " absolute ones"
+        )
     if not any(encoder.glob("*.safetensors")):
         found = (
             "pickled weights only, which are never read; save it as safetensors with save_pretrained"
@@ -268,6 +295,12 @@ def _prompt(root: Path) -> str:
     return str((config.get("prompts") or {}).get(name) or "") if name else ""
 
 
+def _sentence(encoder: Path) -> Mapping[str, Any]:
+    """What sentence-transformers says of an encoder: its longest text, and whether it lowers letters."""
+    found = next((encoder / name for name in SENTENCE_FILES if (encoder / name).exists()), None)
+    return {} if found is None else _json(found)
+
+
 def _max_length(config: Mapping[str, Any], sentence: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> int:
     """What sentence-transformers' file says, else the tokenizer's; never more than the position table holds."""
     limits = [sentence.get("max_seq_length") or tokenizer.get("model_max_length"), _positions(config)]
@@ -283,21 +316,21 @@ def _positions(config: Mapping[str, Any]) -> int | None:
     return int(rows) if rows else None
 
 
-def _head(root: Path, config: Mapping[str, Any]) -> tuple[Literal["stock", "linear"] | None, Kind, tuple[str, ...]]:
-    if (root / HEAD_CONFIG).exists():
-        return "linear", *_linear_head(root)
+def _head(
+    root: Path, config: Mapping[str, Any], manifest: Manifest | None
+) -> tuple[Literal["stock", "linear"] | None, Kind, tuple[str, ...]]:
+    if manifest is not None and manifest.head == "linear":
+        if not (root / HEAD_WEIGHTS).exists():
+            raise SettingsError(f"model {root} has {MANIFEST} but no {HEAD_WEIGHTS}; train the head again")
+        return "linear", manifest.kind, manifest.labels
     if not any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ()):
+        if manifest is not None:
+            raise SettingsError(f"model {root}: {MANIFEST} speaks of a classifier, which is not there; train it again")
         return None, "single", ()
-    return "stock", *_stock_head(root, config)
-
-
-def _linear_head(root: Path) -> tuple[Kind, tuple[str, ...]]:
-    config = _json(root / HEAD_CONFIG)
-    if config.get("format") != HEAD_FORMAT or config.get("kind") not in ("single", "multi") or not config.get("labels"):
-        raise SettingsError(f"model {root}: {HEAD_CONFIG} is not of format {HEAD_FORMAT}; train the head again")
-    if not (root / HEAD_WEIGHTS).exists():
-        raise SettingsError(f"model {root} has {HEAD_CONFIG} but no {HEAD_WEIGHTS}; train the head again")
-    return config["kind"], tuple(config["labels"])
+    kind, labels = _stock_head(root, config)
+    if manifest is not None and (kind, labels) != (manifest.kind, manifest.labels):
+        raise SettingsError(f"model {root}: {MANIFEST} and config.json name different labels; train the model again")
+    return "stock", kind, labels
 
 
 def _stock_head(root: Path, config: Mapping[str, Any]) -> tuple[Kind, tuple[str, ...]]:
@@ -318,13 +351,10 @@ def _files(root: Path, *folders: Path) -> tuple[str, ...]:
     return tuple(sorted(path.relative_to(root).as_posix() for path in wanted))
 
 
-def _fingerprint(root: Path, files: Sequence[str]) -> str:
+def _revision(found: Mapping[str, str]) -> str:
     """Twelve hex digits over names and bytes."""
-    whole = hashlib.sha256()
-    for file in files:
-        with (root / file).open("rb") as stream:
-            whole.update(f"{file}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    return whole.hexdigest()[:12]
+    whole = "".join(f"{file}\0{digest}\n" for file, digest in found.items())
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
 def _json(path: Path, *, optional: bool = False) -> Any:

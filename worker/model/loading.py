@@ -13,9 +13,13 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from transformers.utils import logging as transformers_logging
 
 from worker.errors import SettingsError
+from worker.model.characters import BUCKETS, CharacterLogits
 from worker.model.folder import HEAD_WEIGHTS, ModelFolder
 from worker.model.tokens import TokensRecipe
 
+CHARACTERS = "characters"  # in a head's file, beside weight and bias
+# Not weights: tables and masks that older checkpoints have kept beside them.
+BUFFERS = (".position_ids", ".token_type_ids", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".inv_freq")
 AMPERE = 8  # the first CUDA generation that computes bfloat16 itself
 
 
@@ -49,10 +53,10 @@ def compute_in_full() -> None:
 
 
 def load_model(folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> Any:
-    """The transformers model, ready for inference. Raises `SettingsError` if any weight that is used is missing."""
+    """The transformers model, ready for inference. Raises `SettingsError` if a weight is missing or left out."""
     kind = AutoModelForSequenceClassification if folder.head == "stock" else AutoModel
     try:
-        with _quiet():
+        with quiet():
             model, report = kind.from_pretrained(
                 folder.encoder,
                 dtype=dtype,  # else a checkpoint in float16 stays so
@@ -64,13 +68,19 @@ def load_model(folder: ModelFolder, device: torch.device, dtype: torch.dtype) ->
     except Exception as error:  # a damaged or unknown model fails in any of a hundred ways
         raise SettingsError(f"model {folder.encoder} does not load: {_first_line(error)}") from None
     _refuse_missing(folder, report["missing_keys"])
+    _refuse_dropped(folder, model, report["unexpected_keys"])
     return model.to(device).eval()
 
 
-def load_tokens(folder: ModelFolder, pad_token_id: int | None, overlap: int | None = None) -> tuple[TokensRecipe, int]:
-    """The tokenizer, and the id to pad with: the model's own where it has one, as positions may depend on it."""
+def load_tokens(
+    folder: ModelFolder, pad_token_id: int | None, overlap: int | None = None, *, vocabulary: int | None = None
+) -> tuple[TokensRecipe, int]:
+    """The tokenizer, and the id to pad with: the model's own where it has one, as positions may depend on it.
+
+    Raises `SettingsError`, also where an id has no place in the model's `vocabulary`.
+    """
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder.encoder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise SettingsError(f"the tokenizer of {folder.encoder} does not load: {_first_line(error)}") from None
@@ -79,6 +89,14 @@ def load_tokens(folder: ModelFolder, pad_token_id: int | None, overlap: int | No
     wanted = (pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)  # decoders often have no first two
     pad = next(token for token in wanted if token is not None)
     backend = tokenizer.backend_tokenizer
+    backend.no_padding()  # what a training or a tokenizer.json wants of either is not ours, and no difference
+    backend.no_truncation()
+    highest = max(backend.get_vocab(with_added_tokens=True).values(), default=0)
+    if vocabulary is not None and highest >= vocabulary:
+        raise SettingsError(
+            f"the tokenizer of {folder.encoder} has ids up to {highest}, the model's embeddings are for {vocabulary};"
+            " take the tokenizer that belongs to it, or save both after resize_token_embeddings(len(tokenizer))"
+        )
     if any(backend.encode("a").type_ids):
         raise SettingsError(f"model {folder.encoder} numbers its segments from 1, which is not supported")
     recipe = TokensRecipe(
@@ -94,16 +112,33 @@ def load_tokens(folder: ModelFolder, pad_token_id: int | None, overlap: int | No
 
 def load_head(folder: ModelFolder, width: int, device: torch.device) -> torch.nn.Linear:
     """tagstream's own head in float32, on embeddings of `width`. Raises `SettingsError`."""
-    expected = {"weight": (len(folder.labels), width), "bias": (len(folder.labels),)}
-    try:
-        state = load_file(folder.root / HEAD_WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise SettingsError(f"{folder.root / HEAD_WEIGHTS} does not load: {_first_line(error)}") from None
+    count = len(folder.labels)
+    expected = {"weight": (count, width), "bias": (count,)}
+    if _reads_characters(folder):
+        expected[CHARACTERS] = (count, BUCKETS)
+    state = _head_state(folder)
     if {name: tuple(tensor.shape) for name, tensor in state.items()} != expected:
         raise SettingsError(f"{folder.root / HEAD_WEIGHTS} does not fit its labels and encoder; train the head again")
-    head = torch.nn.Linear(width, len(folder.labels))
-    head.load_state_dict(state)
+    head = torch.nn.Linear(width, count)
+    head.load_state_dict({name: state[name] for name in ("weight", "bias")})
     return head.to(device).eval()
+
+
+def load_characters(folder: ModelFolder) -> CharacterLogits | None:
+    """The part for characters of a head that `load_head` has loaded, if it has one."""
+    return CharacterLogits(_head_state(folder)[CHARACTERS].float().numpy()) if _reads_characters(folder) else None
+
+
+def _reads_characters(folder: ModelFolder) -> bool:
+    return folder.manifest is not None and folder.manifest.features == "embedding+characters"
+
+
+def _head_state(folder: ModelFolder) -> dict[str, torch.Tensor]:
+    try:
+        state: dict[str, torch.Tensor] = load_file(folder.root / HEAD_WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise SettingsError(f"{folder.root / HEAD_WEIGHTS} does not load: {_first_line(error)}") from None
+    return state
 
 
 def _refuse_missing(folder: ModelFolder, missing: set[str]) -> None:
@@ -115,13 +150,28 @@ def _refuse_missing(folder: ModelFolder, missing: set[str]) -> None:
         )
 
 
+def _refuse_dropped(folder: ModelFolder, model: Any, unexpected: set[str]) -> None:
+    """A weight of the base that the class has no place for would be left out; other heads than ours may be."""
+    base = model.base_model
+    parts = {name for name, _ in base.named_children()} - {"pooler"}
+    prefix = f"{model.base_model_prefix}."
+    lost = sorted(
+        key for key in unexpected if key.removeprefix(prefix).partition(".")[0] in parts and not key.endswith(BUFFERS)
+    )
+    if lost:
+        raise SettingsError(
+            f"model {folder.encoder} has {len(lost)} weights that its class does not use, e.g. {lost[0]}; save it again"
+            " as a model that transformers computes whole"
+        )
+
+
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars and load reports on stderr: what matters of them we say ourselves."""
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

@@ -6,6 +6,8 @@ is thrown away. transformers' own classes run in any case.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import torch
@@ -22,22 +24,45 @@ LAYERS = {
     "electra": "encoder.layer",
     "distilbert": "transformer.layer",
 }
+POOLER = "pooler."  # of a base model; we pool ourselves
 # What a config says that does not change the states of a layer.
 IRRELEVANT = frozenset(
     (
         "_name_or_path",
+        "activation_dropout",
         "architectures",
+        "attention_dropout",
+        "attention_probs_dropout_prob",
+        "attn_pdrop",
+        "classifier_activation",
         "classifier_dropout",
+        "classifier_dropout_prob",
+        "dropout",
         "dtype",
+        "embd_pdrop",
+        "finetuning_task",
         "gradient_checkpointing",
+        "hidden_dropout",
+        "hidden_dropout_prob",
         "id2label",
+        "initializer_range",
         "label2id",
+        "output_attentions",
+        "output_hidden_states",
+        "position_embedding_type",  # a folder with another one than absolute has been refused
         "problem_type",
+        "qa_dropout",
+        "resid_pdrop",
+        "return_dict",
         "seq_classif_dropout",
+        "sinusoidal_pos_embds",  # how a table was made that is a weight
+        "summary_activation",
+        "summary_first_dropout",
+        "summary_last_dropout",
         "summary_type",
         "summary_use_proj",
-        "summary_activation",
-        "summary_last_dropout",
+        "tokenizer_class",
+        "torch_dtype",
         "transformers_version",
         "use_cache",
     )
@@ -78,6 +103,12 @@ class Network:
         dtype = next(self.model.parameters()).dtype
         assert isinstance(dtype, torch.dtype)
         return dtype
+
+    def flops(self, tokens: int) -> float:
+        """Of one text of so many tokens: the products with weights, and its attention to itself."""
+        linear = [module for module in self.model.base_model.modules() if isinstance(module, torch.nn.Linear)]
+        weights = sum(module.in_features * module.out_features for module in linear)
+        return 2.0 * tokens * weights + 4.0 * tokens**2 * self.width * self.layers
 
     def use(self, *, packed: bool) -> None:
         """Choose between packed attention and the model's own."""
@@ -144,6 +175,21 @@ def common_layers(one: Network, other: Network) -> int:
             break
         count += 1
     return count
+
+
+def fingerprint(network: Network, *reading: str) -> str:
+    """Twelve hex digits over what gives the last states: weights, as they are computed with, and config; and `reading`.
+
+    Of a whole network. Neither a head nor a pooler counts, nor what the config says of them.
+    """
+    base = network.model.base_model
+    config = {k: v for k, v in network.model.config.to_diff_dict().items() if k not in IRRELEVANT}
+    whole = hashlib.sha256(json.dumps([config, *reading], sort_keys=True).encode())
+    for name, weights in sorted(base.state_dict().items()):
+        if not name.startswith(POOLER):
+            whole.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
+            whole.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return whole.hexdigest()[:12]
 
 
 def _alike(one: Any, other: Any) -> bool:

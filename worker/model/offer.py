@@ -12,7 +12,8 @@ from worker.types import Classifier, EnginePart, PrecisionLoss
 class Offer:
     """What an engine is, apart from its weights: enough for another process to use it. `width` is the embedding's.
 
-    `loss` is what a lower precision costs, where one was asked for.
+    `loss` is what a lower precision costs, where one was asked for. `characters` are the classifiers whose heads read
+    the characters of texts as well.
     """
 
     classifiers: tuple[Classifier, ...]
@@ -22,3 +23,4 @@ class Offer:
     width: int
     tokens: tuple[TokensRecipe, ...]
     loss: PrecisionLoss | None = None
+    characters: tuple[str, ...] = ()

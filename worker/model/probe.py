@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import structlog
@@ -11,26 +13,65 @@ import torch
 from worker.errors import SettingsError
 from worker.model.attention import Unpackable
 from worker.model.inputs import PackedInput, TokenIds
-from worker.model.lane import Columns, Lane, Step
-from worker.model.network import LAYERS
+from worker.model.lane import EMBEDDING, Columns, Lane, Step
+from worker.model.network import LAYERS, Network
 
 log = structlog.get_logger(__name__)
 
 LENGTHS = (1, 2, 3, 5, 8, 17, 33, 64, 100, 129, 200, 257)  # and the longest; a window hides on the short ones
-LONGEST = 1024  # of models without a position table: seconds at most on a CPU
+PAIRED = (3, 8, 33)  # two of one length are computed together, and mixed up most where each is a large part of it
+LONGEST = 1024  # what is compared of any model: seconds at most on a CPU
+# Longer texts cost as the square of their length. What one pass may: ten seconds of two cores, a second of a card.
+AFFORDABLE_FLOPS = {"cpu": 1e12, "cuda": 1e14}
 TOGETHER = 3  # the two longest and one that is shorter, then ever shorter ones
 SEED = 20
-# Share of the largest value: what a dtype's rounding gives in one order of summing or another.
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+TINY = 1e-12  # a head of zeros gives zeros
 
 
-def trial_rows(vocabulary: int, longest: int, pad: int) -> list[TokenIds]:
-    """Token ids of lengths 1 … longest, the same at each start; without padding, which some families place by."""
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What a dtype's rounding gives in one order of summing or another.
+
+    `turn` is 1 - cosine of two embeddings, `shift` the share of a classifier's largest logit.
+    """
+
+    turn: float
+    shift: float
+
+
+TOLERANCE = {
+    torch.float32: Tolerance(1e-8, 1e-4),
+    torch.float16: Tolerance(1e-4, 2e-2),
+    torch.bfloat16: Tolerance(1e-3, 6e-2),
+}
+
+
+def trial_rows(vocabulary: int, longest: int, pad: int, alone: int = 0) -> list[TokenIds]:
+    """Token ids of lengths 1 … longest, the same at each start; without padding, which some families place by.
+
+    Lengths end at `LONGEST`; one more text has `alone` tokens, if those are more.
+    """
     random = np.random.default_rng(SEED)
     bound = min(longest, LONGEST)
-    lengths = sorted({length for length in LENGTHS if length < bound} | {bound}, reverse=True)
+    single = {length for length in LENGTHS if length < bound} | {bound}
+    lengths = sorted([*single, *single & {*PAIRED, bound}], reverse=True)
     allowed = np.array([i for i in range(vocabulary) if i != pad], np.int32)
-    return [random.choice(allowed, length) for length in (lengths[0], *lengths)]  # two of one length make a group
+    return [random.choice(allowed, length) for length in ([alone] if alone > bound else []) + lengths]
+
+
+def compared_length(network: Network, longest: int) -> int:
+    """How long the longest text is that packing is compared at; a family that is not packed needs no more than others.
+
+    Above `LONGEST` it is halved until its pass is affordable.
+    """
+    if network.model.config.model_type not in LAYERS:
+        return min(longest, LONGEST)
+    length = longest
+    while length > LONGEST and network.flops(length) > AFFORDABLE_FLOPS[network.device.type]:
+        length = max(length // 2, LONGEST)
+    if length < longest:
+        log.warning("packing_compared_in_part", up_to_tokens=length, longest=longest)
+    return length
 
 
 @torch.inference_mode()
@@ -54,15 +95,17 @@ def settle(lane: Lane, rows: Sequence[TokenIds], expected: Columns) -> str | Non
     if lane.packed:
         lane.use(packed=False)  # first of all: under the name of packed attention, padding would not be masked
     worst = difference(_padded(lane, rows), expected)
-    if not worst <= _tolerance(lane):
-        raise SettingsError(f"a model differs from itself by {worst:.2g} when texts are padded; choose another model")
+    if not _close(worst, lane):
+        raise SettingsError(f"a model differs from itself {worst} when texts are padded; choose another model")
     log.warning("not_packed", reason=reason)
     return reason
 
 
 def _padded(lane: Lane, rows: Sequence[TokenIds]) -> Columns:
     """A few texts at a time: padded to the longest, all of them take more than a small container has."""
-    each = [lane(rows[start : start + TOGETHER]) for start in range(0, len(rows), TOGETHER)]
+    alone = 1 if len(rows[0]) > len(rows[1]) else 0
+    starts = range(alone, len(rows), TOGETHER)
+    each = [lane(group) for group in (rows[:alone], *(rows[start : start + TOGETHER] for start in starts)) if group]
     return {name: torch.cat([columns[name] for columns in each]) for name in each[0]}
 
 
@@ -91,17 +134,40 @@ def _compare(lane: Lane, rows: Sequence[TokenIds], expected: Columns) -> str | N
     if given.layout.calls != layers:
         return f"packed attention was called by {given.layout.calls} of {layers} layers"
     worst = difference(got, expected)
-    return None if worst <= _tolerance(lane) else f"packed numbers differ from the stock model's by {worst:.2g}"
+    return None if _close(worst, lane) else f"packed numbers differ from the stock model's {worst}"
 
 
-def difference(got: Columns, expected: Columns) -> float:
-    """The largest, as a share of the largest expected value of its column; NaN where there is one."""
-    shares = [
-        float((got[name] - column).abs().max()) / max(1.0, float(column.abs().max()))
-        for name, column in expected.items()
-    ]
-    return max(shares, key=lambda share: float("inf") if share != share else share)
+class Difference(NamedTuple):
+    """The largest of all texts: of embeddings as 1 - cosine, of logits as a share of the largest expected one."""
+
+    turn: float
+    shift: float
+
+    def __str__(self) -> str:
+        return f"by {self.turn:.2g} of a cosine, {self.shift:.2g} of a logit"
 
 
-def _tolerance(lane: Lane) -> float:
-    return TOLERANCE[lane.steps[0].network.dtype]
+def difference(got: Columns, expected: Columns) -> Difference:
+    """Infinite where there is anything that is no number."""
+    turns = [_turn(got[name], column) for name, column in expected.items() if name == EMBEDDING]
+    shifts = [_shift(got[name], column) for name, column in expected.items() if name != EMBEDDING]
+    return Difference(max(turns, default=0.0), max(shifts, default=0.0))
+
+
+def _turn(got: torch.Tensor, expected: torch.Tensor) -> float:
+    cosines = torch.nn.functional.cosine_similarity(got.double(), expected.double())
+    return _number(1.0 - cosines.min())
+
+
+def _shift(got: torch.Tensor, expected: torch.Tensor) -> float:
+    return _number((got - expected).abs().max() / expected.abs().max().clamp_min(TINY))
+
+
+def _number(value: torch.Tensor) -> float:
+    """NaN compares with nothing, and must not pass for small."""
+    return float(value.nan_to_num(float("inf")))
+
+
+def _close(worst: Difference, lane: Lane) -> bool:
+    allowed = TOLERANCE[lane.steps[0].network.dtype]
+    return worst.turn <= allowed.turn and worst.shift <= allowed.shift

@@ -40,8 +40,9 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class EngineRecipe:
-    """All of it. `encoder` gives the embeddings; None: the base that the first classifier stands on.
+    """All of it. `encoder` gives the embeddings; None: the base that the first classifier was trained from.
 
+    Where no embedding is kept (`lasting` false), it is what the first classifier stands on, which costs no pass more.
     `max_batch_tokens` 0 chooses by the device; `threads` 0 is the CPU quota. `evaluation` is a JSON-lines file of texts
     with their labels, on which int8 states its loss.
     """
@@ -49,6 +50,7 @@ class EngineRecipe:
     classifiers: tuple[ClassifierRecipe, ...] = ()
     zero_shot: tuple[ZeroShotRecipe, ...] = ()
     encoder: str | None = None
+    lasting: bool = True
     windows: Windows = Windows()
     device: str = "auto"
     dtype: Precision = "auto"

@@ -16,19 +16,30 @@ Ids = NDArray[np.int32]
 
 
 def tokens_frame(tokenized: Tokenized) -> Frame:
-    """Of each tokenizer three arrays: windows per text (0: no ids), their lengths, and all ids one after the other."""
+    """Of each tokenizer three arrays: windows per text (0: no ids), their lengths, and all ids one after the other.
+
+    Before them what is said of the texts, and what is to be added to logits.
+    """
     width = next((len(ids) for ids in tokenized.ids if ids is not None), 0)
-    header = {"errors": list(tokenized.errors.items()), "generation": tokenized.generation}
+    header = {
+        "errors": list(tokenized.errors.items()),
+        "generation": tokenized.generation,
+        "added": list(tokenized.added),
+    }
     columns = (_flat(tokenized.ids, k) for k in range(width))
-    return Frame(header, (tokenized.lengths, tokenized.windows, tokenized.truncated, *chain.from_iterable(columns)))
+    said = (tokenized.lengths, tokenized.windows, tokenized.truncated)
+    return Frame(header, (*said, *tokenized.added.values(), *chain.from_iterable(columns)))
 
 
 def tokens_of(frame: Frame) -> Tokenized:
     """The ids lie in the frame: read-only, no copies."""
-    lengths, windows, truncated, *flat = frame.arrays
+    lengths, windows, truncated, *more = frame.arrays
+    names = frame.header["added"]
+    added, flat = dict(zip(names, more, strict=False)), more[len(names) :]
     columns = [_windows(*flat[k : k + 3]) for k in range(0, len(flat), 3)]
     ids = [None if None in each else each for each in zip(*columns, strict=True)] if columns else [None] * len(lengths)
-    return Tokenized(ids, lengths, windows, truncated, dict(frame.header["errors"]), frame.header["generation"])
+    errors = dict(frame.header["errors"])
+    return Tokenized(ids, lengths, windows, truncated, errors, frame.header["generation"], added)
 
 
 def predictions_frame(predictions: Predictions) -> Frame:

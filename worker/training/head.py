@@ -1,135 +1,145 @@
 """A linear head on a frozen encoder: labels from a few thousand texts, in under a minute on two cores.
 
-The result is a model directory: the encoder's own files, and beside them the head.
+The result is a model directory: the encoder's own files, and beside them the head, `head.safetensors`, with `weight`
+[labels, d] and `bias` [labels]; with characters also `characters` [labels, buckets].
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
+from safetensors.numpy import save_file
 
 from worker.errors import SettingsError
-from worker.model.assembly import engine_of
-from worker.model.folder import HEAD_CONFIG, HEAD_FORMAT, HEAD_WEIGHTS, ModelFolder, read_folder
+from worker.evaluation.answers import Answers, truth_of
+from worker.model.folder import HEAD_WEIGHTS
+from worker.model.manifest import Features
 from worker.model.recipe import EngineRecipe
+from worker.training.calibrated import calibrate
+from worker.training.corpus import SPLITS, Corpus, Example, Split
+from worker.training.directory import copy_model, new_directory, refuse_target
+from worker.training.embedding import embeddings_of, readable
+from worker.training.finish import Answered, Fitted, Trained, finish
+from worker.training.job import Job
+from worker.training.linear import Linear, Part, best_of, fit, probabilities
+from worker.training.progress import Progress
 
-C = 10.0  # unit-length embeddings have small coordinates: the usual 1.0 holds the weights back too much
-MAX_ITERATIONS = 1000
+# Of n-grams against the embedding, in what the fit sees: which of the two is to be trusted more depends on the data.
+CHARACTER_SCALES = (1.0, 2.0, 4.0)
+USUAL_SCALE = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedHead:
-    """What came of a training. `accuracy` is on `held_back` texts that the head never saw."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Readable:
+    """A split's texts that the encoder could read, with their features."""
 
-    labels: tuple[str, ...]
-    accuracy: float
-    texts: int
-    held_back: int
+    examples: tuple[Example, ...]
+    part: Part
 
 
 def train_head(
+    corpus: Corpus,
+    job: Job,
     *,
-    encoder: str,
-    texts: Sequence[str],
-    labels: Sequence[str],
-    out: Path,
-    seed: int = 0,
-    max_texts: int = 2000,
-    held_back_share: float = 0.2,
-) -> TrainedHead:
-    """Fit logistic regression on the encoder's embeddings and write the model directory `out`, whole or not at all.
+    cache: Path,
+    features: Features = "embedding",
+    recipe: EngineRecipe | None = None,
+    progress: Progress,
+) -> Trained:
+    """Fit the head and write the model directory, whole or not at all. An earlier model there is replaced.
 
-    At most `max_texts` are used, drawn by `seed`; texts that cannot be tokenised are left out. An earlier head at
-    `out` is replaced, anything else there is refused. Raises `SettingsError`.
+    `recipe` says where and how the encoder runs. Embeddings are kept in `cache`. Raises `SettingsError`.
     """
-    _refuse_data(texts, labels)
-    _refuse_target(out)
-    folder = read_folder(encoder).without_head()
-    drawn = np.random.default_rng(seed).permutation(len(texts))[:max_texts]
-    embeddings, usable = _embed(folder, [texts[i] for i in drawn])
-    names = np.array([labels[i] for i in drawn])[usable]
-    train, test, train_names, test_names = _split(embeddings[usable], names, held_back_share, seed)
-    if len(set(train_names)) < 2:
-        raise SettingsError(f"the {len(names)} texts drawn hold fewer than two labels; give more texts of each")
-    model = LogisticRegression(C=C, max_iter=MAX_ITERATIONS, random_state=seed).fit(train, train_names)
-    report = TrainedHead(tuple(model.classes_.tolist()), float(model.score(test, test_names)), len(train), len(test))
-    _write(folder, report, *_rows(model), out)
-    return report
+    refuse_target(job.out)
+    examples = [example for split in SPLITS for example in corpus.of(split)]
+    texts = [example.text for example in examples]
+    embeddings = embeddings_of(texts, folder=job.base, recipe=recipe or EngineRecipe(), cache=cache, progress=progress)
+    splits = _splits(corpus, embeddings, features)
+    unread = len(texts) - sum(len(split.examples) for split in splits.values())
+    train, valid, test = splits["train"], splits.get("valid"), splits.get("test")
+    _refuse_lost_labels(corpus, train)
+    linear, chosen = _fit(train.part, valid.part if valid else None, embeddings.shape[1], corpus, job, progress)
+    answered = {name: _answered(corpus, linear, part) for name, part in (("valid", valid), ("test", test)) if part}
+    calibrated = calibrate(answered["valid"].answers if valid else None, job.targets)
+    fitted = Fitted(corpus.labels, "linear", features, calibrated, chosen, unread)
+    with new_directory(job.out) as built:
+        copy_model(job.base, built)
+        _save(linear.over(calibrated.temperature or 1.0), embeddings.shape[1], built)
+        return finish(built, corpus, job, fitted, valid=answered.get("valid"), test=answered.get("test"))
 
 
-def _refuse_data(texts: Sequence[str], labels: Sequence[str]) -> None:
-    if len(texts) != len(labels):
-        raise SettingsError(f"{len(texts)} texts but {len(labels)} labels; each text needs one")
-    if len(set(labels)) < 2:
-        raise SettingsError(f"the texts have {len(set(labels))} different labels; a classifier needs two or more")
+def _splits(corpus: Corpus, embeddings: NDArray[np.float32], features: Features) -> dict[Split, _Readable]:
+    """The splits that are not empty."""
+    found: dict[Split, _Readable] = {}
+    usable, start = readable(embeddings), 0
+    for split in SPLITS:
+        examples = corpus.of(split)
+        rows = slice(start, start + len(examples))
+        start += len(examples)
+        kept = tuple(example for example, good in zip(examples, usable[rows], strict=True) if good)
+        if kept:
+            matrix = _features(embeddings[rows][usable[rows]], kept, features)
+            found[split] = _Readable(kept, Part(matrix, truth_of((e.labels for e in kept), corpus.labels)))
+    if "train" not in found:
+        raise SettingsError("the encoder could read none of the texts to train on; check the column with the text")
+    return found
 
 
-def _refuse_target(out: Path) -> None:
-    if out.exists() and not (out / HEAD_CONFIG).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SettingsError(f"{out} exists and is not a trained head; choose another --out")
+def _features(embeddings: NDArray[np.float32], examples: Sequence[Example], features: Features) -> Any:
+    if features == "embedding":
+        return embeddings.astype(np.float64)
+    from scipy.sparse import csr_matrix, hstack
+
+    from worker.model.characters import character_matrix
+
+    characters = character_matrix([example.text for example in examples])
+    return hstack([csr_matrix(embeddings, dtype=np.float64), characters], format="csr")
 
 
-def _embed(folder: ModelFolder, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Embeddings of all texts, and which of them are usable."""
-    engine = engine_of(folder, EngineRecipe())
-    tokenized = engine.tokenize(texts)
-    predictions = engine.infer(tokenized)
-    lost = set(tokenized.errors) | set(predictions.failed)
-    return predictions.embeddings, np.array([i for i in range(len(texts)) if i not in lost], np.intp)
+def _fit(
+    train: Part, valid: Part | None, width: int, corpus: Corpus, job: Job, progress: Progress
+) -> tuple[Linear, dict[str, float | int | str]]:
+    """The best head, and what was chosen for it: of characters also their scale, which is in the weights then."""
+
+    def fitted(scale: float) -> Linear:
+        scales = np.ones(train.features.shape[1])
+        scales[width:] = scale
+        parts = train.scaled(scales), valid.scaled(scales) if valid else None
+        found = fit(corpus.kind, *parts, balanced=job.balanced, seed=job.seed, progress=progress)
+        return replace(found, weight=found.weight * scales)
+
+    if train.features.shape[1] == width:
+        linear = fitted(1.0)
+        return linear, {"C": linear.strength}
+    scales = CHARACTER_SCALES if valid else (USUAL_SCALE,)
+    heads = [fitted(scale) for scale in scales]
+    linear = best_of(heads)
+    return linear, {"C": linear.strength, "scale of characters": scales[heads.index(linear)]}
 
 
-def _split(
-    embeddings: NDArray[np.float32], names: NDArray[np.str_], share: float, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.str_], NDArray[np.str_]]:
-    """Training and held-back part, with the same shares of each label where there are texts enough for that."""
-    counts = Counter(names.tolist())
-    enough = min(counts.values(), default=0) >= 2 and share * len(names) >= len(counts)
-    if len(names) < 2:
-        raise SettingsError(f"{len(names)} usable texts are too few to train on")
-    train, test, train_names, test_names = train_test_split(
-        embeddings, names, test_size=share, random_state=seed, stratify=names if enough else None
-    )
-    return train, test, train_names, test_names
+def _refuse_lost_labels(corpus: Corpus, train: _Readable) -> None:
+    counts = train.part.truth.sum(axis=0).tolist()
+    lost = [label for label, count in zip(corpus.labels, counts, strict=True) if not count]
+    if lost:
+        raise SettingsError(
+            f"the encoder could read no training text of {len(lost)} labels, such as {lost[0][:40]!r}; mend those texts"
+        )
 
 
-def _rows(model: LogisticRegression) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight [labels, d] and bias [labels]; of two labels sklearn keeps one row, whose opposite is zero."""
-    weight, bias = model.coef_, model.intercept_
-    if len(weight) == 1:
-        weight, bias = np.vstack([np.zeros_like(weight), weight]), np.concatenate([[0.0], bias])
-    return np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(bias, np.float32)
+def _answered(corpus: Corpus, linear: Linear, split: _Readable) -> Answered:
+    scores = probabilities(corpus.kind, linear.logits(split.part.features))
+    answers = Answers(corpus.kind, corpus.labels, split.part.truth, scores)
+    return Answered(answers, tuple(len(example.text) for example in split.examples))
 
 
-def _write(
-    folder: ModelFolder, report: TrainedHead, weight: NDArray[np.float32], bias: NDArray[np.float32], out: Path
-) -> None:
-    """Build the directory beside its place, then rename it there."""
-    config = {
-        "format": HEAD_FORMAT,
-        "kind": "single",
-        "labels": report.labels,
-        "encoder": {"name": folder.name, "revision": folder.revision},
-        "trained": {"texts": report.texts, "held_back": report.held_back, "accuracy": round(report.accuracy, 4)},
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        built = Path(scratch) / "built"
-        for file in folder.files:
-            (built / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder.root / file, built / file)
-        (built / HEAD_WEIGHTS).write_bytes(save({"weight": weight, "bias": bias}))
-        (built / HEAD_CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if out.exists():
-            out.rename(Path(scratch) / "replaced")
-        built.rename(out)
+def _save(linear: Linear, width: int, built: Path) -> None:
+    weight = linear.weight.astype(np.float32)
+    tensors: Mapping[str, NDArray[np.float32]] = {"weight": weight[:, :width], "bias": linear.bias.astype(np.float32)}
+    if weight.shape[1] > width:
+        tensors = {**tensors, "characters": weight[:, width:]}
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, built / HEAD_WEIGHTS)
