@@ -255,7 +255,7 @@ class ClusterSettings(Section):
     table: str = Field(default="default", description="The table's name in results.")
     encoder: str | None = Field(
         default=None,
-        description="Directory, hub id, or `minilm`: the encoder. Default: the base model.path was trained from.",
+        description="Directory, hub id, or `minilm`: gives the embeddings. Default: the base of model.path.",
     )
     k: Annotated[int, Field(ge=2)] = Field(default=32, description="Number of clusters.")
     warmup: Positive = Field(default=2000, description="Texts before the first table; until then all are unassigned.")
