@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worker.errors import SettingsError
 from worker.folderwatch import FolderWatch
+from worker.logs import Level
 from worker.metrics import Metrics
 from worker.model.manifest import read_manifest
 from worker.model.process import EngineProcess
@@ -45,10 +46,15 @@ def recipe_of(settings: Settings) -> EngineRecipe:
     )
 
 
-def load_model(settings: Settings) -> EngineProcess:
-    """The engine that the settings name, in its own process. Blocks for seconds; raises `SettingsError`, `Stop`."""
+def load_model(settings: Settings, *, log_level: Level | None = None) -> EngineProcess:
+    """The engine that the settings name, in its own process. Blocks for seconds; raises `SettingsError`, `Stop`.
+
+    `log_level` is for commands that say less than the settings would.
+    """
     _refuse_other_preparation(settings)
-    return EngineProcess(recipe_of(settings), log_level=settings.logging.level, log_format=settings.logging.format)
+    return EngineProcess(
+        recipe_of(settings), log_level=log_level or settings.logging.level, log_format=settings.logging.format
+    )
 
 
 def reloadable(settings: Settings, engine: Engine, metrics: Metrics) -> Reloadable:

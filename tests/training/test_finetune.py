@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from worker.evaluation.calibration import fit_temperature
 from worker.evaluation.thresholds import parse_target
 from worker.model.folder import read_folder
 from worker.model.manifest import read_manifest
+from worker.training import trainer
 from worker.training.corpus import Corpus, Example
 from worker.training.finetune import finetune
 from worker.training.finish import Trained
@@ -175,18 +177,33 @@ def test_training_goes_on_with_the_head_of_the_same_labels(base: Path, tmp_path:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_other_labels_of_the_same_number_get_a_new_head(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "head"), [("bert", ["classifier.bias", "classifier.weight"]), ("gpt2", ["score.weight"])]
+)
+def test_other_labels_of_the_same_number_get_a_new_head(tmp_path: Path, kind: str, head: list[str]) -> None:
     """Weights of a label `a` say nothing of a label `x`."""
-    corpus = corpus_of()
-    tuned(base, tmp_path / "first", corpus, options=replace(QUICK, epochs=1))
-    renamed = [tuple(Example(e.text, ("xyz"["abc".index(e.labels[0])],)) for e in part) for part in (corpus.train, ())]
-    other = replace(corpus, labels=("x", "y", "z"), train=renamed[0], valid=renamed[1])
-    tuned(tmp_path / "first", tmp_path / "second", other, options=replace(QUICK, epochs=1, learning_rate=0.0))
+    corpus, still = corpus_of(train=24, valid=0), replace(QUICK, epochs=1, learning_rate=0.0)
+    tuned(write_base(tmp_path / "base", kind), tmp_path / "first", corpus, options=still)
+    renamed = tuple(Example(e.text, ("xyz"["abc".index(e.labels[0])],)) for e in corpus.train)
+    other = replace(corpus, labels=("x", "y", "z"), train=renamed[::-1])
+    job = job_of(tmp_path / "first", tmp_path / "second", seed=1)
+    finetune(other, job, top=None, progress=Silence(), options=still, machine=ONE_THREAD)
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
-    assert [name for name in first if not torch.equal(first[name], second[name])] == [
-        "classifier.bias",
-        "classifier.weight",
-    ]
+    assert [name for name in first if not torch.equal(first[name], second[name])] == head
+
+
+def test_each_epoch_has_an_order_of_its_own(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same texts in the same batches again would teach less."""
+    seen = []
+
+    class Noted(trainer.Batches):
+        def __iter__(self) -> Iterator[list[int]]:
+            seen.append(self.epoch)
+            return super().__iter__()
+
+    monkeypatch.setattr(trainer, "Batches", Noted)
+    tuned(base, tmp_path / "out", corpus_of(train=24, valid=9), options=replace(QUICK, epochs=3, patience=9))
+    assert seen == [0, 1, 2]
 
 
 def test_what_is_read_stays_as_in_the_base(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def _engine(request: Request, settings: Settings) -> TimedEngine:
 
     made: Engine
     if request.engine == "model":
-        made = engines.load_model(settings)
+        made = engines.load_model(settings, log_level="error")
     else:
         made = StandIn() if request.engine == "stand_in" else NoModel()
     return TimedEngine(FirstOfEach(made, request.first_of_each) if request.first_of_each else made)

@@ -59,7 +59,7 @@ def _stages(settings: Settings, count: int) -> dict[str, Any]:
 
     texts = load_texts(_folder(), count)
     _say(f"loading {settings.model.path}")
-    with contextlib.closing(engines.load_model(settings)) as engine:
+    with contextlib.closing(engines.load_model(settings, log_level="error")) as engine:
         _say("the bare engine by batch size")
         sizes = by_batch_size(engine, texts)
         _say("the stages around it")

@@ -84,7 +84,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
     from worker.policy.routes import findings
 
     try:
-        engine = engines.load_model(settings)
+        engine = engines.load_model(settings, log_level="error")
     except TagstreamError as failure:
         yield error("model", settings.model.path, str(failure), "see the settings under model")
         yield skipped("policy", "no model")

@@ -123,7 +123,7 @@ def run(settings: Settings, file: File, targets: Targets) -> None:
     )
     report = Report(stream=sys.stderr, bar=targets.bar, position=lambda: source.position, size=_size(file.stream))
     with (
-        contextlib.closing(engines.load_model(settings)) as engine,
+        contextlib.closing(engines.load_model(settings, log_level="warning")) as engine,
         contextlib.closing(app.make_clusters(settings)) as clusters,
     ):
         tagging = app.make_tagging(settings, engine, clusters, metrics)

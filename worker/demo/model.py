@@ -12,6 +12,7 @@ from worker import __version__
 from worker.demo.texts import Text
 from worker.errors import Stop
 from worker.model.folder import MINILM, read_folder
+from worker.model.manifest import FORMAT
 from worker.rules import make_preparation
 from worker.settings import Settings
 
@@ -57,8 +58,8 @@ def _train(out: Path, texts: Sequence[Text]) -> None:
 
 
 def _fingerprint(texts: Sequence[Text]) -> str:
-    """Changes with the encoder, the texts and our version."""
-    digest = hashlib.sha256(f"{__version__} {read_folder(MINILM).revision}".encode())
+    """Changes with the encoder, the texts, our version and the format of what training writes."""
+    digest = hashlib.sha256(f"{__version__} {FORMAT} {read_folder(MINILM).revision}".encode())
     for text in texts:
         digest.update(f"\0{text.kind}\0{text.text}".encode())
     return digest.hexdigest()[:12]
