@@ -19,7 +19,7 @@ from worker.cutting import cut_to_tokens, head
 from worker.errors import Refusal
 from worker.metrics import BatchCounts, Metrics, latencies_s
 from worker.pipeline import Inferred
-from worker.policy.routes import Decision, Policy, decide_batch
+from worker.policy.routes import Decision, Policy, decide_batch, limits
 from worker.results import (
     Fields,
     ResultForm,
@@ -262,7 +262,7 @@ def _predictions(predictions: Predictions, kept: NDArray[np.bool_], multi_thresh
     counts: Counter[tuple[str, str]] = Counter()
     for classifier, scores in zip(predictions.classifiers, predictions.scores, strict=True):
         if classifier.kind == "multi":
-            given = (scores[kept] > multi_threshold).sum(axis=0)
+            given = (scores[kept] > limits(classifier, multi_threshold)).sum(axis=0)
         else:
             given = np.bincount(scores[kept].argmax(axis=1), minlength=len(classifier.labels))
         counts.update({(classifier.name, classifier.labels[i]): int(n) for i, n in enumerate(given) if n})

@@ -165,13 +165,17 @@ class Tokenized:
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """What a classifier says of itself. `kind`: `single` softmax over labels, `multi` independent sigmoids."""
+    """What a classifier says of itself. `kind`: `single` softmax over labels, `multi` independent sigmoids.
+
+    `thresholds` are the model's own, of some labels: below it a label of `single` is unsure, one of `multi` not given.
+    """
 
     name: str
     kind: Literal["single", "multi"]
     labels: tuple[str, ...]
     model: str
     revision: str
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -155,3 +157,19 @@ def test_a_batch_decides_as_its_texts_do_alone(topic, flags, threshold):
 def test_findings_say_what_to_do(policy, classifiers, expected):
     """`check` is told of each part of the policy that cannot come true, in one line."""
     assert findings(policy, classifiers) == expected
+
+
+def test_a_label_below_the_models_own_threshold_is_unsure() -> None:
+    """Whatever the review's own bound; other labels keep to that."""
+    policy = replace(POLICY, review_topic="review", review_below=0.3)
+    strict = replace(TOPIC, thresholds={"spam": 0.9})
+    scores = [[0.8, 0.1, 0.1], [0.95, 0.03, 0.02], [0.2, 0.6, 0.2]]
+    assert [d.route for d in decide_batch(policy, predict((strict, scores)), 0.5)] == ["review", "junk", "tagged"]
+
+
+def test_a_models_own_thresholds_decide_which_of_many_labels_are_given() -> None:
+    """In place of the setting's, label by label; the score is that of the label given."""
+    lenient = replace(FLAGS, thresholds={"rude": 0.9, "urgent": 0.1})
+    (decision,) = decide_batch(POLICY, predict((lenient, [[0.8, 0.2]])), 0.5)
+    assert (decision.label, decision.route, decision.labels) == ("urgent", "now", (("urgent",),))
+    assert decision.score == pytest.approx(0.2)

@@ -127,7 +127,7 @@ def _engine(recipe: EngineRecipe, encoder: ModelFolder, named: Sequence[tuple[st
     heads = {name: load_characters(folder) for name, folder in named if folder.head == "linear"}
     characters = {name: head for name, head in heads.items() if head is not None}
     offer = Offer(
-        classifiers=tuple(Classifier(name, f.kind, f.labels, f.name, f.revision) for name, f in named),
+        classifiers=tuple(_described(name, folder) for name, folder in named),
         encoder=encoding,
         place=(str(device), str(loaded[0].step.network.dtype).removeprefix("torch.")),
         parts=parts,
@@ -143,6 +143,15 @@ def _engine(recipe: EngineRecipe, encoder: ModelFolder, named: Sequence[tuple[st
         window_pooling=recipe.windows.pooling,
         characters=characters,
     )
+
+
+def _described(name: str, folder: ModelFolder) -> Classifier:
+    """Thresholds go by the names that the labels have here."""
+    thresholds: dict[str, float] = {}
+    if folder.manifest is not None:
+        known = zip(folder.manifest.labels, folder.labels, strict=True)
+        thresholds = {now: folder.manifest.thresholds[was] for was, now in known if was in folder.manifest.thresholds}
+    return Classifier(name, folder.kind, folder.labels, folder.name, folder.revision, thresholds)
 
 
 def _by_model(encoder: ModelFolder, named: Sequence[tuple[str, ModelFolder]]) -> list[list[tuple[str, ModelFolder]]]:

@@ -19,7 +19,8 @@ Scores = NDArray[np.float32]
 class Policy:
     """Where results go. `primary` None is the first classifier; labels are compared to the letter, case included.
 
-    A label's score below `review_below` sends the result to `review_topic`, whatever the label's own route.
+    A label's score below `review_below`, or below the model's own threshold of it, sends the result to `review_topic`,
+    whatever the label's own route.
     """
 
     default_topic: str
@@ -54,10 +55,15 @@ def decide(
 def decide_batch(policy: Policy, predictions: Predictions, multi_threshold: float) -> list[Decision]:
     """Decisions for n texts, in their order. Raises `SettingsError` if no classifier is called `policy.primary`.
 
-    `single`: the best label (the first of equals). `multi`: all labels above `multi_threshold`.
+    `single`: the best label (the first of equals). `multi`: all labels above their thresholds, see `limits`.
     """
     count = len(predictions.embeddings)
     return _decide(policy, predictions.classifiers, predictions.scores, count, multi_threshold)
+
+
+def limits(classifier: Classifier, multi_threshold: float) -> Scores:
+    """Above which score a label of `multi` is given: the model's own threshold of it, or `multi_threshold`."""
+    return np.array([classifier.thresholds.get(label, multi_threshold) for label in classifier.labels], np.float32)
 
 
 def findings(policy: Policy, classifiers: Sequence[Classifier]) -> list[str]:
@@ -78,13 +84,13 @@ def _decide(
         return [nothing] * count
     primary = _primary_index(policy, classifiers)
     labels = [_labels(c, rows, multi_threshold) for c, rows in zip(classifiers, scores, strict=True)]
-    best = scores[primary].max(axis=1, initial=-np.inf)
-    unsure = best < policy.review_below  # a Python float is compared as float32: a score of 0.7 is not below 0.7
+    floors = _floors(policy, classifiers[primary])
     decisions = []
-    for given, score, below in zip(zip(*labels, strict=True), best.tolist(), unsure.tolist(), strict=True):
+    for given, row in zip(zip(*labels, strict=True), scores[primary].tolist(), strict=True):
         if given[primary]:
             label = given[primary][0]
-            decisions.append(Decision(label, score, _route(policy, label, below), given))
+            index = classifiers[primary].labels.index(label)
+            decisions.append(Decision(label, row[index], _route(policy, label, row[index] < floors[index]), given))
         else:
             decisions.append(Decision(None, None, policy.default_topic, given))
     return decisions
@@ -98,8 +104,15 @@ def _labels(classifier: Classifier, scores: Scores, multi_threshold: float) -> l
         names = [*((label,) for label in classifier.labels), ()]  # -1 is the last: no label
         return [names[index] for index in best.tolist()]
     order = np.argsort(-scores, axis=1, kind="stable").tolist()
-    given = np.where(usable, (scores > multi_threshold).sum(axis=1), 0).tolist()
-    return [tuple(classifier.labels[i] for i in row[:n]) for row, n in zip(order, given, strict=True)]
+    above = ((scores > limits(classifier, multi_threshold)) & usable[:, None]).tolist()
+    return [tuple(classifier.labels[i] for i in row if given[i]) for row, given in zip(order, above, strict=True)]
+
+
+def _floors(policy: Policy, classifier: Classifier) -> list[float]:
+    """Below which score each label is unsure; rounded to float32, so that a score of 0.7 is not below 0.7."""
+    own = classifier.thresholds if classifier.kind == "single" else {}
+    floors = [max(policy.review_below, own.get(label, 0.0)) for label in classifier.labels]
+    return [float(floor) for floor in np.array(floors, np.float32)]
 
 
 def _route(policy: Policy, label: str, unsure: bool) -> str:
