@@ -104,7 +104,7 @@ def _labels(classifier: Classifier, scores: Scores, multi_threshold: float) -> l
         names = [*((label,) for label in classifier.labels), ()]  # -1 is the last: no label
         return [names[index] for index in best.tolist()]
     order = np.argsort(-scores, axis=1, kind="stable").tolist()
-    above = ((scores > limits(classifier, multi_threshold)) & usable[:, None]).tolist()
+    above = ((scores > limits(classifier, multi_threshold)) & np.reshape(usable, (-1, 1))).tolist()
     return [tuple(classifier.labels[i] for i in row if given[i]) for row, given in zip(order, above, strict=True)]
 
 
