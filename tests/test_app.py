@@ -12,7 +12,9 @@ from worker import app
 from worker.errors import Stop, Unreachable
 from worker.inflight import Load
 from worker.kafka.failures import explained
+from worker.rules import make_decoder
 from worker.settings import Settings
+from worker.types import Message, Record
 
 
 @pytest.mark.parametrize("pattern", ["^mails-.*", "(?i)^mails-", "mails-|comments-"])
@@ -24,6 +26,19 @@ def test_a_pattern_takes_the_replay_topic_too(pattern: str) -> None:
     assert whole.match("again.now")
     assert not whole.match("against now")
     assert not whole.match("other")
+
+
+def test_a_listed_topic_is_read_beside_a_pattern_with_fields_of_its_own() -> None:
+    """The list gives a topic another format than all that the pattern matches; it need not match itself."""
+    one = {"topic": "tickets.v1", "format": "json", "fields": {"text": "description"}}
+    settings = Settings.model_validate({"input": {"pattern": "^mails-", "format": "text", "topics": [one]}})
+    whole = re.compile(app._pattern(settings) or "")
+    assert whole.match("tickets.v1")
+    assert not whole.match("ticketsxv1")
+    decode = make_decoder(settings)
+    value = b'{"description": "a text"}'
+    texts = [decode(Record(topic, 0, 0, None, None, value)) for topic in ("tickets.v1", "mails-de")]
+    assert [message.text for message in texts if isinstance(message, Message)] == ["a text", value.decode()]
 
 
 def test_what_is_in_flight_is_bounded_by_the_slots() -> None:

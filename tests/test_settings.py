@@ -88,10 +88,8 @@ def test_topics_by_name_or_by_mapping() -> None:
     assert topics[2].fields.text == "post.body"
 
 
-def test_topics_and_pattern_exclude_each_other() -> None:
-    """There is one way to say what is read, and a pattern has to be one."""
-    both = _refusal(input={"topics": ["a"], "pattern": "b"})
-    assert both == "input.topics and input.pattern exclude each other: keep one"
+def test_a_pattern_has_to_be_one() -> None:
+    """It is compiled before anything is read."""
     assert _refusal(input={"pattern": "("}).startswith("is not a regular expression: ")
 
 

@@ -282,11 +282,12 @@ def _source(settings: Settings, connection: Connection, mode: Mode, front: Front
 
 
 def _pattern(settings: Settings) -> str | None:
-    """With a replay topic the pattern has to match that as well."""
-    pattern, replay = settings.input.pattern, settings.dead_letter.replay_topic
-    if pattern is None or replay is None:
-        return pattern
-    return f"{pattern}|^{re.escape(replay)}$"  # the user's part first: inline flags stand at the beginning
+    """The listed topics and the replay topic have to be matched as well."""
+    pattern = settings.input.pattern
+    if pattern is None:
+        return None
+    named = (f"^{re.escape(topic)}$" for topic in settings.input_topics())
+    return "|".join([pattern, *named])  # the user's part first: inline flags stand at the beginning
 
 
 def _name_of(time: datetime) -> str:

@@ -77,7 +77,7 @@ class InputSettings(Section):
     topics: tuple[TopicInput, ...] = Field(
         default=(), description="Topics to read; a name, or {topic, format, fields} for one that differs."
     )
-    pattern: str | None = Field(default=None, description="Regular expression of topics to read, instead of a list.")
+    pattern: str | None = Field(default=None, description="Regular expression of topics to read, beside those listed.")
     format: Literal["json", "text", "mail"] = Field(
         default="json", description="json (also behind schema-registry framing), UTF-8 text, or RFC 822 mail."
     )
@@ -111,12 +111,6 @@ class InputSettings(Section):
             except re.error as error:
                 raise ValueError(f"is not a regular expression: {error}") from error
         return value
-
-    @model_validator(mode="after")
-    def _one_way_to_name_topics(self) -> Self:
-        if self.topics and self.pattern:
-            raise ValueError("input.topics and input.pattern exclude each other: keep one")
-        return self
 
 
 class OutputSettings(Section):

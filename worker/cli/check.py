@@ -172,10 +172,10 @@ def _topics(settings: Settings, connection: Connection, cluster: Cluster) -> Ite
 def _matching(settings: Settings, names: Sequence[str]) -> list[TopicSpec]:
     from worker.kafka.topics import TopicSpec
 
-    pattern = settings.input.pattern
+    pattern, listed = settings.input.pattern, settings.input_topics()
     if pattern is None:
         return []
-    return [TopicSpec(name, "input", 1, 1) for name in names if re.match(pattern, name)]
+    return [TopicSpec(name, "input", 1, 1) for name in names if re.match(pattern, name) and name not in listed]
 
 
 def _input(
