@@ -50,7 +50,7 @@ log = structlog.get_logger()
 
 STALL_S = 120.0  # longer than any rebalance or broker restart, shorter than anybody's patience
 FETCH_WAIT_MS = 100
-# A forward pass takes the interpreter's lock back after each of its operations, and waits so long for it each time.
+# A thread that is woken with a batch, or by the model's process, waits for the interpreter's lock at most so long.
 SWITCH_INTERVAL_S = 0.0005
 
 Until = Literal["end"] | datetime
@@ -335,7 +335,7 @@ def transactional_id(settings: Settings, mode: Mode) -> str:
 def settle_interpreter() -> None:
     """Once all is loaded, for the whole process. The full `benchmarks.pipeline` compares switch intervals."""
     gc.collect()
-    gc.freeze()  # what is loaded stays: no collection needs to look at torch's objects again
+    gc.freeze()  # what is loaded stays: no collection needs to look at it again
     gc.set_threshold(50_000, 20, 100)  # a batch makes thousands of objects, none of them in cycles
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
