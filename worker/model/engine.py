@@ -15,16 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.budget import Budget
-from worker.model.characters import CharacterLogits, with_characters
+from worker.model.characters import CharacterLogits
 from worker.model.lane import EMBEDDING, Lane
-from worker.model.offer import Offer
+from worker.model.offer import Offer, Offered
 from worker.model.recipe import WindowPooling
 from worker.model.runner import Computed, run
-from worker.model.tokens import Tokens, merge
-from worker.types import Classifier, EnginePart, Predictions, Tokenized
+from worker.types import Classifier, Predictions, Tokenized
 
 
-class TransformersEngine:
+class TransformersEngine(Offered):
     """`types.Engine` on transformers models."""
 
     def __init__(
@@ -37,37 +36,16 @@ class TransformersEngine:
         heads: Mapping[str, NDArray[np.float32]] | None = None,
         characters: Mapping[str, CharacterLogits] | None = None,
     ) -> None:
-        self.offer = offer
-        self.characters = dict(characters or {})
+        super().__init__(offer, characters or {})
         self._heads = dict(heads or {})
         self._lanes = tuple(lanes)
         self._budget = budget
         self._window_pooling = window_pooling
-        self._tokens = [Tokens(recipe) for recipe in offer.tokens]
-
-    @property
-    def classifiers(self) -> tuple[Classifier, ...]:
-        return self.offer.classifiers
-
-    @property
-    def encoder(self) -> str:
-        return self.offer.encoder
-
-    @property
-    def place(self) -> tuple[str, str]:
-        return self.offer.place
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """For what is done to them at load."""
         return self._lanes
-
-    @property
-    def parts(self) -> tuple[EnginePart, ...]:
-        return self.offer.parts
-
-    def tokenize(self, texts: Sequence[str]) -> Tokenized:
-        return with_characters(merge([tokens(texts) for tokens in self._tokens]), self.characters, texts)
 
     def infer(self, tokenized: Tokenized) -> Predictions:
         """As the Protocol says; raises `Stop` when the device itself has failed."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.model.tokens import TokensRecipe
-from worker.types import Classifier, EnginePart, PrecisionLoss
+from worker.model.characters import CharacterLogits, with_characters
+from worker.model.tokens import Tokens, TokensRecipe, merge
+from worker.types import Classifier, EnginePart, PrecisionLoss, Tokenized
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +26,31 @@ class Offer:
     tokens: tuple[TokensRecipe, ...]
     loss: PrecisionLoss | None = None
     characters: tuple[str, ...] = ()
+
+
+class Offered:
+    """The half of an engine that is the same wherever its model computes: what it says of itself, and tokenising."""
+
+    def __init__(self, offer: Offer, characters: Mapping[str, CharacterLogits]) -> None:
+        self.offer = offer
+        self.characters = dict(characters)
+        self._tokens = [Tokens(recipe) for recipe in offer.tokens]
+
+    @property
+    def classifiers(self) -> tuple[Classifier, ...]:
+        return self.offer.classifiers
+
+    @property
+    def encoder(self) -> str:
+        return self.offer.encoder
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.offer.place
+
+    @property
+    def parts(self) -> tuple[EnginePart, ...]:
+        return self.offer.parts
+
+    def tokenize(self, texts: Sequence[str]) -> Tokenized:
+        return with_characters(merge([tokens(texts) for tokens in self._tokens]), self.characters, texts)

@@ -6,7 +6,6 @@ The worker tokenises, and needs none of the model's libraries.
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
 
 from pydantic import TypeAdapter
 
@@ -14,20 +13,19 @@ from worker.child import Child, Lost
 from worker.errors import Stop
 from worker.frames import Frame
 from worker.logs import Format, Level
-from worker.model.characters import CharacterLogits, with_characters
+from worker.model.characters import CharacterLogits
 from worker.model.child import engine
-from worker.model.offer import Offer
+from worker.model.offer import Offer, Offered
 from worker.model.recipe import EngineRecipe
-from worker.model.tokens import Tokens, merge
 from worker.model.wire import predictions_of, tokens_frame
-from worker.types import Classifier, EnginePart, Predictions, Tokenized
+from worker.types import Predictions, Tokenized
 
 _ASK_FOR_OFFER = Frame({"wanted": "offer"})
 _MEMORY = "most likely there was not enough memory: lower model.max_batch_tokens, or give it more"
 _CRASH = "start the worker again; if it happens again, try another model.device or model.dtype"
 
 
-class EngineProcess:
+class EngineProcess(Offered):
     """`types.Engine` on a child process that holds the model.
 
     The constructor blocks for seconds, until the model is loaded; raises `SettingsError` and `Stop`. Whatever ends the
@@ -40,10 +38,9 @@ class EngineProcess:
         self._child = Child(engine, Frame(header), name="tagstream-model")
         try:
             reply = self._ask(_ASK_FOR_OFFER)
-            self.offer = TypeAdapter(Offer).validate_python(reply.header["offer"])
-            self._tokens = [Tokens(tokens) for tokens in self.offer.tokens]
-            weights = zip(self.offer.characters, reply.arrays, strict=True)
-            self._characters = {name: CharacterLogits(its) for name, its in weights}
+            offer = TypeAdapter(Offer).validate_python(reply.header["offer"])
+            weights = zip(offer.characters, reply.arrays, strict=True)
+            super().__init__(offer, {name: CharacterLogits(its) for name, its in weights})
         except BaseException:  # a Ctrl-C too
             self.close()
             raise
@@ -51,25 +48,6 @@ class EngineProcess:
     @property
     def pid(self) -> int | None:
         return self._child.pid
-
-    @property
-    def classifiers(self) -> tuple[Classifier, ...]:
-        return self.offer.classifiers
-
-    @property
-    def encoder(self) -> str:
-        return self.offer.encoder
-
-    @property
-    def place(self) -> tuple[str, str]:
-        return self.offer.place
-
-    @property
-    def parts(self) -> tuple[EnginePart, ...]:
-        return self.offer.parts
-
-    def tokenize(self, texts: Sequence[str]) -> Tokenized:
-        return with_characters(merge([tokens(texts) for tokens in self._tokens]), self._characters, texts)
 
     def infer(self, tokenized: Tokenized) -> Predictions:
         """As the Protocol says; raises `Stop` when the child or its device has failed."""
