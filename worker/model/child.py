@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+
 from worker.child import Answer
 from worker.frames import Frame
+
+# Turns of the loop in which torch's threads wait for each other on a CPU. libgomp's default holds a core for
+# milliseconds, which a busy process beside it pays, and so do we (`python -m benchmarks.crowded`).
+SPINS = "1000"
 
 
 def engine(recipe: Frame) -> Answer:
@@ -19,6 +25,7 @@ def engine(recipe: Frame) -> Answer:
     logs.configure(recipe.header["log_level"], recipe.header["log_format"])
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # both are read when they are imported
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    _rest_soon(os.environ)
 
     from worker.model.assembly import load_engine
     from worker.model.recipe import EngineRecipe
@@ -34,3 +41,9 @@ def engine(recipe: Frame) -> Answer:
         return predictions_frame(loaded.infer(tokens_of(request)))
 
     return answer
+
+
+def _rest_soon(environment: MutableMapping[str, str]) -> None:
+    """Read by libgomp when torch is imported. What a user has set stays."""
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", SPINS)
