@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from schemas.messages import SCHEMA_VERSION, TaggedMessage, TextMessage
+from schemas.messages import SCHEMA_VERSION, Feedback, TaggedMessage, TextMessage
 
 FOLDER = Path(__file__).parent
 
@@ -23,6 +23,7 @@ class _Written(GenerateJsonSchema):
 def generated() -> dict[str, str]:
     """File name → content of every schema: sorted, so that a difference is a change of the contract."""
     documents = {
+        "feedback": Feedback.model_json_schema(),
         "text-message": TextMessage.model_json_schema(),
         "tagged-message": _open(TaggedMessage.model_json_schema(mode="serialization", schema_generator=_Written)),
     }

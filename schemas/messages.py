@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
 
@@ -68,7 +68,9 @@ class TextFacts(_Contract):
     tokens: int
     windows: int = 1
     truncated: bool = False
-    language: str | None = None
+    language: str | None = Field(
+        default=None, description="As its sender says; else, with text.identify_language, ISO 639-1 if it is clear."
+    )
     charset: str = "utf-8"
     charset_guessed: bool = False
 
@@ -91,6 +93,45 @@ class TaggedMessage(_Contract):
     processed_at: datetime
     text: str | None = Field(default=None, description="Only with output.include_text.")
     metadata: dict[str, Any] | None = None
+
+
+class Coordinates(BaseModel):
+    """A message by where it was read, as `TaggedMessage.source` says it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    topic: str = Field(min_length=1)
+    partition: int = Field(ge=0, lt=2**31)
+    offset: int = Field(ge=0, lt=2**63)
+    timestamp: AwareDatetime | None = Field(
+        default=None, description="The record's own: where it is another one, so is the message (a topic made anew)."
+    )
+
+
+class Feedback(BaseModel):
+    """A correction: what is right of a message. It has `source` or `text`, or both; the text then is what counts."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    schema_version: Literal[1] = 1
+    source: Coordinates | None = Field(default=None, description="The message, by its coordinates.")
+    text: str | None = Field(default=None, description="The text itself, for what no topic holds.")
+    labels: list[Annotated[str, Field(pattern=r"\S")]] = Field(
+        description="All its right labels: one where the model gives one, any number where it gives several."
+    )
+    by: str = Field(min_length=1, description="Who says so: a person, or what speaks for one.")
+    at: AwareDatetime | None = Field(
+        default=None,
+        description="When: RFC 3339 with an offset; of two corrections of a message the later one wins."
+        " Defaults to the record's own timestamp.",
+    )
+    note: str | None = Field(default=None, description="Why, for people.")
+
+    @model_validator(mode="after")
+    def _is_about_something(self) -> Self:
+        if self.source is None and self.text is None:
+            raise ValueError("neither source nor text is there")
+        return self
 
 
 class Reason(StrEnum):
