@@ -16,7 +16,7 @@ FILES = sorted(str(p.relative_to(ROOT)) for folder in ("worker", "schemas") for 
 # What each part of `worker/` may import of the others, in the order of the layers.
 VALUES = {"types", "errors"}
 # The composition, and what the commands are made of: these may know all parts.
-COMPOSERS = {"app", "engines", "rules", "cli", "checks", "demo", "bench"}
+COMPOSERS = {"app", "clustering", "engines", "rules", "cli", "checks", "demo", "bench"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
@@ -39,7 +39,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "child": {"errors", "frames"},
     "model": {*VALUES, "child", "frames", "logs"},  # the model's process logs too
     "clusters": {*VALUES, "child", "frames"},
-    "kafka": {*VALUES, "inflight"},  # the source drains on a rebalance: it has to see what is in flight
+    "feedback": {*VALUES, "text"},  # its records are read as those of the input are
+    # the source drains on a rebalance: it has to see what is in flight; the topic of the cluster table is read there
+    "kafka": {*VALUES, "clusters", "inflight"},
+    "learning": {*VALUES, "child", "clusters", "inflight"},
     "evaluation": VALUES,
     # a head is trained on the engine's own embeddings, mails are read as mails, a model card has the measures
     "training": {*VALUES, "model", "text", "evaluation"},
@@ -52,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "control": {*VALUES, "logs", "pipeline"},
     "monitor": {*VALUES, "control", "inflight", "logs", "metrics", "pipeline", "watchdog", "web"},
 }
-READS_SETTINGS = {"app", "engines", "rules", "cli", "config", "checks", "demo", "bench"}
+READS_SETTINGS = {"app", "clustering", "engines", "rules", "cli", "config", "checks", "demo", "bench"}
 
 FINE_TUNING = tuple(f"worker/training/{name}.py" for name in ("batches", "classifier", "finetune", "trainer"))
 
@@ -71,6 +74,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     # checks ask a broker, demo and bench stand outside of the worker as its users do
     "kafka": ("worker/kafka/", "worker/checks/", "worker/demo/", "worker/bench/"),
     "noida_db": ("worker/kafka/embedded.py",),
+    "py3langid": ("worker/text/language.py",),
     "pyarrow": ("worker/training/parquet.py",),
     "numpy": (
         "worker/types.py",

@@ -22,7 +22,7 @@ FAULTS = st.dictionaries(st.integers(0, 25), st.sampled_from(["lost", "unanswere
 def test_every_record_comes_out_once_and_in_order_whatever_deliveries_fail(
     faults: dict[int, Fault], rebalances: set[int], partitions: int
 ) -> None:
-    """Lost, unanswered and refused deliveries and rebalances at any moment: each record once, partitions in order."""
+    """Field report 4: lost, unanswered and refused deliveries, rebalances at any moment: one path, each record once."""
     log = filled(40, partitions=partitions)
     delivery = MemoryDelivery(
         log, faults=faults, before=lambda number: bench.source.rebalance() if number in rebalances else None
@@ -205,6 +205,30 @@ def test_a_stop_that_cannot_drain_leaves_the_rest_uncommitted() -> None:
     assert bench.outcomes() == []
 
 
+def test_a_stop_does_not_wait_for_a_destination_that_is_gone() -> None:
+    """Past the drain's time it is closed under the hands that still try to reach it: what they meet is no failure."""
+    log = filled(8)
+    bench = Bench(log, bounded=False, delivery=MemoryDelivery(log, faults={0: "lost"}))
+    closed, recover = threading.Event(), bench.delivery.recover
+
+    def never_recover() -> None:
+        if bench.delivery.calls:
+            bench.pipeline.stop()
+            assert closed.wait(30)
+            raise ZeroDivisionError
+        recover()
+
+    def close() -> None:
+        closed.set()
+        for thread in threading.enumerate():
+            if thread.name == "deliver":
+                thread.join(30)
+
+    bench.delivery.recover, bench.delivery.close = never_recover, close  # type: ignore[method-assign]
+    bench.pipeline.run(drain_timeout_s=0.05)
+    assert log.committed == {}
+
+
 def test_a_paused_pipeline_keeps_its_membership_and_reads_nothing() -> None:
     """While paused the source is kept alive and never polled; after `resume` everything comes out."""
     log = filled(12)
@@ -223,7 +247,7 @@ def test_a_paused_pipeline_keeps_its_membership_and_reads_nothing() -> None:
 
 
 def test_slots_bound_what_is_in_flight() -> None:
-    """However long the model takes, no more batches are read than there are slots; the membership is kept."""
+    """Field report 1, trap 9: however long a pass is, no more batches than slots are read, the membership is kept."""
     bench = Bench(filled(40), slots=3, max_records=4)
     go, full = threading.Event(), threading.Event()
     idle = bench.source.idle

@@ -62,8 +62,8 @@ class Remembering(NoClusters):
         ids = [5 if i % 2 == 0 else None for i in range(count)]
         return Assignments("topics", 2, ids, np.full(count, 0.5, np.float32), {5: "cats"})
 
-    def learn(self, embeddings: NDArray[np.float32], texts: Sequence[str]) -> None:
-        assert len(embeddings) == len(texts)
+    def learn(self, embeddings: NDArray[np.float32], texts: Sequence[str], times_ms: Sequence[int | None]) -> None:
+        assert len(embeddings) == len(texts) == len(times_ms)
         self.learned += texts
 
 

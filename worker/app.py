@@ -19,9 +19,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from worker import __version__
-from worker.clusters.none import NoClusters
-from worker.clusters.process import ClusterProcess
-from worker.clusters.recipe import Recipe
+from worker.clustering import Shared, make_shared
 from worker.control import Control
 from worker.engines import check, make_shadow, reloadable
 from worker.errors import SettingsError, Stop, Unreachable
@@ -38,7 +36,7 @@ from worker.monitor import Monitor, Parts
 from worker.pipeline import Pipeline
 from worker.policy.routes import findings
 from worker.reload import Reloadable
-from worker.rules import make_decoder, make_form, make_policy, make_redaction
+from worker.rules import make_form, make_policy, make_reader
 from worker.settings import Settings
 from worker.shadow import Shadow
 from worker.sizing import BatchSizer, Sizing
@@ -90,12 +88,13 @@ class Worker:
     monitor: Monitor
     engine: Reloadable
     shadow: Shadow | None
-    clusters: Clusters
+    clusters: Shared
     drain_timeout_s: float
 
     def run(self) -> None:
         """Raises what stopped it; returns after a graceful stop or at the end of a bounded input."""
         settle_interpreter()
+        self.clusters.start(self.pipeline.fail)
         try:
             self.pipeline.run(drain_timeout_s=self.drain_timeout_s)
         finally:
@@ -105,27 +104,6 @@ class Worker:
                 self.shadow.close()
             self.engine.close()
             self.monitor.close()
-
-
-def make_clusters(settings: Settings) -> Clusters:
-    """The cluster table, with its learner in a process of its own."""
-    clusters = settings.clusters
-    if not clusters.enabled:
-        return NoClusters()
-    recipe = Recipe(
-        table=clusters.table,
-        k=clusters.k,
-        warmup=clusters.warmup,
-        unassigned_quantile=clusters.unassigned_quantile,
-        seed=clusters.seed,
-    )
-    return ClusterProcess(
-        recipe=recipe,
-        samples_per_s=clusters.samples_per_s,
-        names=clusters.names,
-        clock=time.monotonic,
-        redact=make_redaction(settings),
-    )
 
 
 def make_tagging(
@@ -138,7 +116,7 @@ def make_tagging(
         raise SettingsError(wrong[0])
     rules = Rules(policy, settings.model.multi_threshold, make_form(settings), settings.batch.max_tokens)
     return Tagging(
-        decode=make_decoder(settings), engine=engine, clusters=clusters, rules=rules, metrics=metrics, shadow=shadow
+        decode=make_reader(settings), engine=engine, clusters=clusters, rules=rules, metrics=metrics, shadow=shadow
     )
 
 
@@ -149,6 +127,7 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
         outputs=settings.result_topics(),
         dead_letter=settings.dead_letter.topic,
         replay=settings.dead_letter.replay_topic,
+        clusters=settings.cluster_topics(),
         partitions=settings.kafka.partitions,
         replication_factor=settings.kafka.replication_factor,
     )
@@ -213,7 +192,8 @@ def _wired(settings: Settings, loaded: Engine, mode: Mode, front: Front) -> Work
     metrics, monitor = front.metrics, front.monitor
     engine = reloadable(settings, loaded, metrics)
     shadow = make_shadow(settings, engine.classifiers, metrics)
-    clusters = make_clusters(settings)
+    shared = await_kafka(lambda: make_shared(settings, engine.encoder, connection, writes=not mode.dry_run))
+    clusters = shared.clusters
     tagging = make_tagging(settings, engine, clusters, metrics, shadow)
     source = await_kafka(lambda: _source(settings, connection, mode, front))
     pipeline = Pipeline(
@@ -230,7 +210,7 @@ def _wired(settings: Settings, loaded: Engine, mode: Mode, front: Front) -> Work
         Parts(pipeline=pipeline, source=source, clusters=clusters, engine=engine, check=lambda: check(engine)),
         Deadlines(stall_s=STALL_S, stage_deadline_s=settings.delivery.stage_deadline_s),
     )
-    return Worker(pipeline, monitor, engine, shadow, clusters, settings.delivery.drain_timeout_s)
+    return Worker(pipeline, monitor, engine, shadow, shared, settings.delivery.drain_timeout_s)
 
 
 def in_flight_limit(settings: Settings) -> Load:
@@ -315,7 +295,7 @@ def _delivery(
             delivery_timeout_s=delivery.delivery_timeout_s,
             **more,
         ),
-        "topics": settings.output_topics(),
+        "topics": (*settings.output_topics(), *settings.cluster_topics()[1:2]),
         "timeout_s": delivery.transaction_timeout_s,
         "stopping": stopping,
     }

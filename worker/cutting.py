@@ -1,4 +1,6 @@
-"""Parts of a batch between the stages: by tokens, ahead of the model; and its head, where a delivery got so far."""
+"""Parts of a batch between the stages: by tokens, ahead of the model; halves, where that took too long; and its head,
+where a delivery got so far.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,13 @@ def cut_to_tokens(prepared: Prepared, most: int) -> list[Prepared]:
         tokens += length
     parts.append((begin, len(of_record)))
     return list(_slices(prepared, parts))
+
+
+def halves(prepared: Prepared) -> list[Prepared]:
+    """Two parts with a text at least each, of a batch with two."""
+    texts = [index for index, decoded in enumerate(prepared.decoded) if isinstance(decoded, Message)]
+    middle = texts[len(texts) // 2]
+    return list(_slices(prepared, [(0, middle), (middle, len(prepared.decoded))]))
 
 
 def head(inferred: Inferred, records: int) -> Inferred:

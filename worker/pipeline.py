@@ -10,14 +10,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import structlog
 
-from worker.errors import AbortReason, DeliveryFailed, DeliveryRefused, RecordRefused, Refusal
+from worker.errors import AbortReason, DeliveryFailed, DeliveryRefused, RecordRefused, Refusal, TooSlow
 from worker.inflight import InFlight
 from worker.metrics import Stage
 from worker.sizing import BatchSizer
@@ -30,6 +30,7 @@ T = TypeVar("T")
 POLL_S = 0.1  # bounds how late a stop or a failure of another thread is seen
 KEEP_ALIVE_S = 0.1
 DRAIN_CHECK_S = 0.01
+FINISH_S = 1.0  # beyond the drain, for the threads to end: a transaction that has begun may be at its commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,10 @@ class Stages(Protocol):
         """Decode and tokenise; more than one part where the batch has more tokens than fit."""
 
     def infer(self, prepared: Prepared) -> Inferred:
-        """One pass of the model, and the clusters."""
+        """One pass of the model, and the clusters. Raises `TooSlow` where a part of the batch may go through."""
+
+    def halve(self, prepared: Prepared) -> list[Prepared]:
+        """Two parts of what was too slow."""
 
     def route(self, inferred: Inferred) -> Outcome:
         """The outputs of each record."""
@@ -95,6 +99,7 @@ class Pipeline:
         self._to_infer: queue.Queue[Prepared | None] = queue.Queue(slots + 1)
         self._to_deliver: queue.Queue[Inferred | None] = queue.Queue(slots + 1)
         self._stop = threading.Event()
+        self._stopped_s: float | None = None
         self._paused = threading.Event()
         self._failure: BaseException | None = None
         self.busy_since: dict[str, float] = {}
@@ -105,6 +110,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Poll no more, drain, return."""
+        self._stopped_s = self._stopped_s or time.monotonic()
         self._stop.set()
 
     def fail(self, error: BaseException) -> None:
@@ -127,7 +133,11 @@ class Pipeline:
         return self._stop.is_set()
 
     def run(self, *, drain_timeout_s: float) -> None:
-        """The loop. Raises what a stage raised; otherwise returns when all that was polled has been delivered."""
+        """The loop. Raises what a stage raised; otherwise returns when all that was polled has been delivered.
+
+        After `stop` it returns within the timeout, whether the destination can be reached or not: what could not be
+        delivered is uncommitted, and read again.
+        """
         threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (("prepare", self._prepare), ("infer", self._infer), ("deliver", self._deliver))
@@ -137,17 +147,18 @@ class Pipeline:
         try:
             while not self._stop.is_set() and not self._exhausted():
                 self._turn()
-            self._drain(drain_timeout_s)
+            self._drain((self._stopped_s or time.monotonic()) + drain_timeout_s)
         finally:
             self._stop.set()
             if self._failure is not None:
                 self._source.suspend()  # nobody works on what is in flight: leaving the group must not wait for it
             self._to_prepare.put(None)
-            for thread in threads:
-                thread.join(KEEP_ALIVE_S if self._failure else drain_timeout_s)
+            _join(threads, KEEP_ALIVE_S if self._failure else FINISH_S)
+            failure = self._failure  # what a thread meets later is that its destination was closed
             self._delivery.close()
             self._source.close()
-        self._raise_failure()
+        if failure is not None:
+            raise failure
 
     def _turn(self) -> None:
         self._raise_failure()
@@ -171,9 +182,8 @@ class Pipeline:
     def _exhausted(self) -> bool:
         return self._in_flight.empty and self._source.exhausted
 
-    def _drain(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not self._in_flight.empty and time.monotonic() < deadline:
+    def _drain(self, deadline_s: float) -> None:
+        while not self._in_flight.empty and time.monotonic() < deadline_s:
             self._raise_failure()
             self._source.idle()
             time.sleep(DRAIN_CHECK_S)
@@ -190,9 +200,7 @@ class Pipeline:
                 continue
             with self._timed("prepare"):
                 parts = self._stages.prepare(batch)
-            self._in_flight.add(batches=len(parts) - 1)
-            with self._lock:  # waiting for a slot each would deadlock: batches behind this one may hold them all
-                self._unslotted += len(parts) - 1
+            self._count_parts(parts)
             for part in parts:
                 self._hand_on(part)
         self._put(self._to_infer, None)
@@ -209,15 +217,28 @@ class Pipeline:
 
     def _infer(self) -> None:
         while (prepared := self._to_infer.get()) is not None:
-            if self._stale(prepared.batch):
-                self._done(prepared.batch, _tokens(prepared))
-                continue
-            began = time.monotonic()
+            self._infer_or_cut(prepared)
+        self._put(self._to_deliver, None)
+
+    def _infer_or_cut(self, prepared: Prepared) -> None:
+        """Hand on what the model says of a batch; where it takes too long for it, of its halves in turn."""
+        if self._stale(prepared.batch):
+            self._done(prepared.batch, _tokens(prepared))
+            return
+        began = time.monotonic()
+        try:
             with self._timed("infer"):
                 inferred = self._stages.infer(prepared)
-            self._sizer.observe(len(prepared.batch.records), time.monotonic() - began)
+        except TooSlow:
+            inferred = None
+        self._sizer.observe(len(prepared.batch.records), time.monotonic() - began)
+        if inferred is not None:
             self._put(self._to_deliver, inferred)
-        self._put(self._to_deliver, None)
+            return
+        parts = self._stages.halve(prepared)
+        self._count_parts(parts)
+        for part in parts:
+            self._infer_or_cut(part)
 
     # The deliver thread.
 
@@ -285,7 +306,7 @@ class Pipeline:
             self._stages.reject(record, sent, refused.refusal) if i in known else sent
             for i, (record, sent) in enumerate(zip(outcome.batch.records, outcome.outputs, strict=True))
         )
-        rest = Outcome(outcome.batch, outputs)
+        rest = replace(outcome, outputs=outputs)
         return (rest,) if alone else rest.cut(len(outputs) // 2)
 
     # All threads.
@@ -298,6 +319,12 @@ class Pipeline:
                 return
             except queue.Full:
                 self._raise_failure()
+
+    def _count_parts(self, parts: Sequence[Prepared]) -> None:
+        """In place of their batch. Waiting for a slot each would deadlock: batches behind it may hold them all."""
+        self._in_flight.add(batches=len(parts) - 1)
+        with self._lock:
+            self._unslotted += len(parts) - 1
 
     def _stale(self, batch: Batch) -> bool:
         return batch.epoch != self._source.epoch
@@ -328,6 +355,12 @@ class Pipeline:
         finally:
             self.busy_since.pop(stage, None)
             self._observer.observe_stage(stage, time.monotonic() - began)
+
+
+def _join(threads: Sequence[threading.Thread], timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
 
 
 def _size(batch: Batch) -> int:

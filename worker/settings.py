@@ -247,6 +247,13 @@ class ClusterSettings(Section):
 
     enabled: bool = Field(default=True, description="Assign clusters.")
     table: str = Field(default="default", description="The table's name in results.")
+    topic: TopicName = Field(default="tagstream-clusters", description="The table of all workers; compacted.")
+    sample_topic: TopicName = Field(
+        default="tagstream-cluster-samples", description="What the learner learns from: embeddings, no texts."
+    )
+    event_topic: TopicName = Field(
+        default="tagstream-cluster-events", description="What happens to ids: born, split, merged, drifted, retired."
+    )
     encoder: str | None = Field(
         default=None,
         description="Directory, hub id, or `minilm`: gives the embeddings. Default: the base of model.path.",
@@ -256,7 +263,12 @@ class ClusterSettings(Section):
     unassigned_quantile: Fraction = Field(
         default=0.05, description="Share of known texts that may count as far from everything."
     )
-    samples_per_s: Seconds = Field(default=200.0, description="Texts a second offered to the learner, at most.")
+    samples_per_s: Seconds = Field(
+        default=200.0, description="Texts a second that each worker offers to the learner, at most."
+    )
+    dormant_after_days: Positive = Field(
+        default=14, description="A cluster is retired at the earliest so long after its last text."
+    )
     names: bool = Field(default=True, description="Name clusters by their most typical words.")
     seed: int = Field(default=0, description="Of the learner.")
 
@@ -276,6 +288,12 @@ class PolicySettings(Section):
     review: ReviewSettings | None = Field(default=None, description="Unsure results.")
 
 
+class FeedbackSettings(Section):
+    """What people send back."""
+
+    topic: TopicName | None = Field(default=None, description="Corrections, for `feedback collect` alone.")
+
+
 class DeliverySettings(Section):
     """How results and offsets are committed."""
 
@@ -290,7 +308,10 @@ class DeliverySettings(Section):
     drain_timeout_s: Seconds = Field(
         default=10.0, description="How long a rebalance or a stop waits for what is in flight."
     )
-    stage_deadline_s: Seconds = Field(default=900.0, description="A stage that takes longer is stuck: exit 1.")
+    stage_deadline_s: Seconds = Field(
+        default=900.0,
+        description="A stage that takes longer is stuck: exit 1; a pass of half of it is cut.",
+    )
 
 
 class BatchSettings(Section):
@@ -331,6 +352,7 @@ class Settings(Section):
     model: ModelSettings = Field(default_factory=ModelSettings)
     clusters: ClusterSettings = Field(default_factory=ClusterSettings)
     policy: PolicySettings = Field(default_factory=PolicySettings)
+    feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
@@ -359,8 +381,13 @@ class Settings(Section):
         if self.dead_letter.topic in self.result_topics():
             raise ValueError("dead_letter.topic must not be a topic of results: give dead letters one of their own")
         for topic in written:
-            if topic in self.input_topics() or (self.input.pattern and re.match(self.input.pattern, topic)):
+            if self.reads(topic):
                 raise ValueError(f"topic {topic!r} is written and read: a worker must not read its own results")
+        for topic in self.cluster_topics():
+            if topic in written or self.reads(topic) or topic == self.feedback.topic:
+                raise ValueError(f"topic {topic!r} is for the clusters alone: give it a name of its own")
+        if self.feedback.topic and (self.feedback.topic in written or self.reads(self.feedback.topic)):
+            raise ValueError("feedback.topic must be a topic of its own, which the worker neither reads nor writes")
         return self
 
     @model_validator(mode="after")
@@ -373,6 +400,9 @@ class Settings(Section):
             )
         return self
 
+    def reads(self, topic: str) -> bool:
+        return topic in self.input_topics() or bool(self.input.pattern and re.match(self.input.pattern, topic))
+
     def input_topics(self) -> tuple[str, ...]:
         """Names of the topics listed, the replay topic included."""
         listed = tuple(topic.topic for topic in self.input.topics)
@@ -381,6 +411,11 @@ class Settings(Section):
     def output_topics(self) -> tuple[str, ...]:
         """Every topic that a result or a dead letter may go to, each once, results first."""
         return (*self.result_topics(), self.dead_letter.topic)
+
+    def cluster_topics(self) -> tuple[str, ...]:
+        """The topics of the shared clusters: table, samples, events; none where they are switched off."""
+        clusters = self.clusters
+        return (clusters.topic, clusters.sample_topic, clusters.event_topic) if clusters.enabled else ()
 
     def result_topics(self) -> tuple[str, ...]:
         """Every topic that a result may go to, each once."""

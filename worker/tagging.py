@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Reason
-from worker.cutting import cut_to_tokens, head
+from worker.cutting import cut_to_tokens, halves, head
 from worker.errors import Refusal
 from worker.metrics import BatchCounts, Metrics, latencies_s
 from worker.pipeline import Inferred
@@ -91,6 +91,9 @@ class Tagging:
         predictions = self._engine.infer(prepared.tokenized)
         return Inferred(prepared, predictions, self._clusters.assign(predictions.embeddings))
 
+    def halve(self, prepared: Prepared) -> list[Prepared]:
+        return halves(prepared)
+
     def route(self, inferred: Inferred) -> Outcome:
         now = datetime.now(UTC)
         prepared = inferred.prepared
@@ -99,7 +102,7 @@ class Tagging:
             self._outputs(record, decoded, next(tags) if isinstance(decoded, Message) else None, now)
             for record, decoded in zip(prepared.batch.records, prepared.decoded, strict=True)
         )
-        return Outcome(prepared.batch, outputs)
+        return Outcome(prepared.batch, outputs, self._samples(inferred))
 
     def reject(self, record: Record, outputs: tuple[Output, ...], refusal: Refusal) -> tuple[Output, ...]:
         topic = self._rules.form.dead_letter_topic
@@ -121,9 +124,14 @@ class Tagging:
                 records=len(prepared.batch.records), tokens=int(lengths.sum()), padding_share=predictions.padding_share
             )
         texts = [message.text for message in prepared.messages]
-        self._clusters.learn(predictions.embeddings, texts)
+        self._clusters.learn(predictions.embeddings, texts, _times_ms(prepared))
         if self._shadow:
             self._shadow.offer(texts, predictions, prepared.tokenized.errors)
+
+    def _samples(self, inferred: Inferred) -> tuple[Output, ...]:
+        messages = inferred.prepared.messages
+        texts = [message.text for message in messages]
+        return self._clusters.samples(inferred.predictions.embeddings, texts, _times_ms(inferred.prepared))
 
     def _outputs(
         self, record: Record, decoded: Decoded, tags: Tags | DeadLetter | None, now: datetime
@@ -146,9 +154,11 @@ class Tagging:
         clusters = _cluster_assignments(inferred)
         messages = inferred.prepared.messages
         facts = _facts(messages, tokenized)
+        failed = tokenized.errors.keys() | predictions.failed.keys()
         return [
             _failure(message, tokenized, predictions, i)
-            or Tags(d.label, d.score, d.route, classified[i], clusters[i], facts[i])
+            if i in failed
+            else Tags(d.label, d.score, d.route, classified[i], clusters[i], facts[i])
             for i, (message, d) in enumerate(zip(messages, decisions, strict=True))
         ]
 
@@ -160,12 +170,10 @@ def _damage(record: Record) -> DeadLetter | None:
     return DeadLetter("decode", Reason.CORRUPT_BATCH, f"the batch with {span} failed its checksum and was skipped")
 
 
-def _failure(message: Message, tokenized: Tokenized, predictions: Predictions, index: int) -> DeadLetter | None:
+def _failure(message: Message, tokenized: Tokenized, predictions: Predictions, index: int) -> DeadLetter:
     if index in tokenized.errors:
         return DeadLetter("prepare", Reason.UNTOKENIZABLE, tokenized.errors[index], message.replays, message.origin)
-    if index in predictions.failed:
-        return DeadLetter("infer", Reason.INFERENCE_FAILED, predictions.failed[index], message.replays, message.origin)
-    return None
+    return DeadLetter("infer", Reason.INFERENCE_FAILED, predictions.failed[index], message.replays, message.origin)
 
 
 def _classifications(predictions: Predictions, decisions: Sequence[Decision]) -> list[list[Fields]]:
@@ -239,6 +247,10 @@ def _count(inferred: Inferred, outcomes: Sequence[Outcome], rules: Rules) -> Bat
         truncated=int(np.count_nonzero(prepared.tokenized.truncated)),
         clustered=_clustered(inferred.assignments, kept),
     )
+
+
+def _times_ms(prepared: Prepared) -> list[int | None]:
+    return [message.origin.timestamp_ms for message in prepared.messages]
 
 
 def _kept(prepared: Prepared, predictions: Predictions) -> NDArray[np.bool_]:

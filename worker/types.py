@@ -1,7 +1,8 @@
 """The values that flow through the pipeline, and the Protocols of the parts that it drives.
 
 A batch moves whole through the stages: `Batch` → `Prepared` → `Predictions` and `Assignments` → `Outcome`.
-Every value is frozen; a stage makes a new one.
+Every value is frozen; a stage makes a new one. What there is one of for each record is a named tuple: frozen dataclasses
+take three times as long to make.
 """
 
 from __future__ import annotations
@@ -32,8 +33,7 @@ class Header(NamedTuple):
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One consumed record, bytes as they came. `timestamp_ms` is None where the record has none (-1).
 
     With `damaged_to` it stands for a batch that failed its checksum, from `offset` up to that offset.
@@ -84,8 +84,7 @@ class Batch:
         return replace(self, records=head, offsets=first), replace(self, records=tail, offsets=rest)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a message first came from; differs from its record's coordinates only on a replay."""
 
     topic: str
@@ -94,8 +93,7 @@ class Origin:
     timestamp_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A decoded, validated record: what the model is to read, and what the result has to say of its source.
 
     `charset` is what the bytes were read as; `charset_guessed` says that it was not declared, or declared wrongly.
@@ -208,8 +206,7 @@ class Assignments:
     names: Mapping[int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A record to produce. `partition` None lets the partitioner decide by key."""
 
     topic: str
@@ -235,14 +232,18 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a batch's transaction holds: for each record its outputs, and behind them the batch's offsets."""
+    """What a batch's transaction holds: for each record its outputs, and behind them the batch's offsets.
+
+    `extras` are of no record: where the batch is cut they go with its first part.
+    """
 
     batch: Batch
     outputs: tuple[tuple[Output, ...], ...]
+    extras: tuple[Output, ...] = ()
 
     def cut(self, index: int) -> tuple[Outcome, Outcome]:
         first, rest = self.batch.cut(index)
-        return Outcome(first, self.outputs[:index]), Outcome(rest, self.outputs[index:])
+        return Outcome(first, self.outputs[:index], self.extras), Outcome(rest, self.outputs[index:])
 
 
 class Source(Protocol):
@@ -282,7 +283,10 @@ class Delivery(Protocol):
         """All outputs and the offsets, or nothing. Blocks, bounded. Raises `DeliveryFailed` or `Stop`."""
 
     def recover(self) -> None:
-        """Make ready again after a failure; blocks until the destination can be reached. Raises `Stop`."""
+        """Make ready again after a failure; blocks until the destination can be reached, or the worker is stopping.
+
+        Raises `Stop`.
+        """
 
     def close(self) -> None:
         """Bounded; never raises."""
@@ -340,7 +344,10 @@ class Engine(Protocol):
         """Never raises for a text: what cannot be tokenised is in `errors`."""
 
     def infer(self, tokenized: Tokenized) -> Predictions:
-        """One pass over all texts that have ids, results in the order of the texts. Any batch size, 0 included."""
+        """One pass over all texts that have ids, results in the order of the texts. Any batch size, 0 included.
+
+        May raise `TooSlow` for several texts: then each part of them is to be tried by itself.
+        """
 
     def close(self) -> None:
         """Give back what it holds. Bounded; never raises; no other verb may be running."""
@@ -366,8 +373,15 @@ class Clusters(Protocol):
     def assign(self, embeddings: NDArray[np.float32]) -> Assignments:
         """Clusters of float32 [n, d] unit rows under the newest table. The infer thread; never blocks."""
 
-    def learn(self, embeddings: NDArray[np.float32], texts: Sequence[str]) -> None:
-        """Offer samples of a delivered batch. The deliver thread; never blocks, may leave samples out."""
+    def samples(
+        self, embeddings: NDArray[np.float32], texts: Sequence[str], times_ms: Sequence[int | None]
+    ) -> tuple[Output, ...]:
+        """What the batch's transaction takes to the learner. The deliver thread; never blocks."""
+
+    def learn(self, embeddings: NDArray[np.float32], texts: Sequence[str], times_ms: Sequence[int | None]) -> None:
+        """Offer samples of a delivered batch, with the times of their records. The deliver thread; never blocks, may
+        leave samples out.
+        """
 
     def close(self) -> None: ...
 

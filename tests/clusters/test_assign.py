@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,8 +20,10 @@ TABLE = Table(
     3,
     (7, 9),
     np.eye(2, 3, dtype=np.float32),
+    np.eye(2, 3, dtype=np.float32),
     np.array([5, 200]),
     np.array([5, 999]),
+    np.array([1000, 2000]),
     threshold=0.5,
     names={7: "refund, card"},
 )
@@ -40,7 +44,7 @@ def test_nearest_centre_above_the_threshold():
 @pytest.mark.parametrize("threshold", [0.5, -1.0])
 def test_rows_that_point_nowhere_are_unassigned(threshold):
     """NaN, infinite and zero rows are unassigned whatever the threshold, and harm no other row."""
-    table = Table("t", 1, TABLE.ids, TABLE.centres, TABLE.counts, TABLE.seen, threshold)
+    table = replace(TABLE, version=1, threshold=threshold)
     found = assign(table, rows([np.nan, 0, 0], [np.inf, 0, 0], [0, 0, 0], [3e38, 3e38, 0], [1, 0, 0]))
     assert found.ids == [None, None, None, None, 7]
     assert found.similarity.tolist() == [0, 0, 0, 0, 1]
@@ -71,7 +75,7 @@ def test_switched_off():
     """Without clusters every text is unassigned, and learning and closing do nothing."""
     clusters = NoClusters()
     found = clusters.assign(np.ones((2, 3), dtype=np.float32))
-    clusters.learn(np.ones((2, 3), dtype=np.float32), ["a", "b"])
+    clusters.learn(np.ones((2, 3), dtype=np.float32), ["a", "b"], [None, 5])
     clusters.close()
     assert (found.table, found.version, found.ids, found.similarity.tolist()) == ("", 0, [None, None], [0, 0])
 

@@ -10,8 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from worker.clusters import spherical
 from worker.clusters.assign import assign
-from worker.clusters.learner import CHUNK, COUNT_CAP, Learner
+from worker.clusters.learner import CHUNK, Learner
 from worker.clusters.recipe import Recipe
+from worker.clusters.samples import Samples
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,14 +31,18 @@ def blobs(count: int, *, topics: int = 4, size: int = 8, seed: int = 0) -> tuple
     return spherical.normalise(noisy.astype(np.float32)), truth
 
 
-def no_words(rows: np.ndarray) -> list[list[str]]:
-    return [[] for _ in rows]
+def samples(rows: np.ndarray, first: int = 0, words: list[list[str]] | None = None) -> Samples:
+    """One a second."""
+    positions = first + np.arange(len(rows))
+    return Samples(rows, words or [[] for _ in rows], positions * 1000, positions)
 
 
 def learned(rows: np.ndarray, recipe: Recipe, *cuts: int) -> Learner:
     learner = Learner(recipe)
+    first = 0
     for part in np.split(rows, sorted(cuts)):
-        learner.learn(part, no_words(part))
+        learner.learn(samples(part, first))
+        first += len(part)
     return learner
 
 
@@ -59,7 +64,7 @@ def test_the_warm_up_has_no_clusters():
     rows, _ = blobs(300)
     learner = learned(rows[:299], Recipe(k=4, warmup=300))
     assert (learner.table.version, learner.table.ids) == (0, ())
-    learner.learn(rows[299:], [[]])
+    learner.learn(samples(rows[299:], 299))
     assert learner.table.version == 1
     assert np.linalg.norm(learner.table.centres, axis=1) == pytest.approx(1, abs=1e-6)
 
@@ -85,7 +90,7 @@ def test_copies_of_one_text_are_one_cluster(noise):
     copies = np.repeat(blobs(1)[0], 5000, axis=0)
     copies += np.random.default_rng(0).normal(size=copies.shape).astype(np.float32) * noise
     table = learned(copies, Recipe(k=8, warmup=1000)).table
-    assert (table.ids, table.counts.tolist(), table.seen.tolist()) == ((1,), [COUNT_CAP], [1000 + 15 * CHUNK])
+    assert (table.ids, table.counts.tolist(), table.seen.tolist()) == ((1,), [Recipe().count_cap], [1000 + 15 * CHUNK])
     assert set(assign(table, copies[:7]).ids) == {1}
 
 
@@ -95,7 +100,7 @@ def test_copies_of_one_text_after_the_warm_up_harm_no_other_cluster():
     learner = learned(rows, Recipe(k=4, warmup=1000))
     before = learner.table
     flood = np.repeat(rows[:1], 5000, axis=0)
-    learner.learn(flood, no_words(flood))
+    learner.learn(samples(flood, 1000))
     others = rows[truth != truth[0]]
     nearest = [spherical.nearest(others, table.centres) for table in (before, learner.table)]
     assert (nearest[0] == nearest[1]).mean() > 0.99
@@ -123,14 +128,14 @@ def test_ids_and_counts_keep_their_word(sizes, k):
     learner, before = Learner(Recipe(k=k, warmup=100)), Learner(Recipe()).table
     for seed, size in enumerate(sizes):
         rows, _ = blobs(size, seed=seed)
-        learner.learn(rows, no_words(rows))
+        learner.learn(samples(rows))
         table = learner.table
         assert table.version >= before.version
         assert len(set(table.ids)) == len(table.ids) <= k
         assert not before.ids or table.ids == before.ids
         assert min(table.ids, default=1) >= 1
         assert set(assign(table, rows).ids) <= {None, *table.ids}
-        assert ((table.counts > 0) & (table.counts <= COUNT_CAP)).all()
+        assert ((table.counts > 0) & (table.counts <= Recipe().count_cap)).all()
         before = table
 
 
@@ -175,6 +180,6 @@ def test_clusters_get_the_names_of_their_words():
     rows, truth = blobs(600)
     topics = [["refund", "card"], ["parcel", "late"], ["login", "password"], ["screen", "broken"]]
     learner = Learner(Recipe(k=4, warmup=300))
-    learner.learn(rows, [["hello", *topics[t]] for t in truth])
+    learner.learn(samples(rows, words=[["hello", *topics[t]] for t in truth]))
     names = set(learner.table.names.values())
     assert {frozenset(name.split(", ")[:2]) for name in names} == {frozenset(topic) for topic in topics}

@@ -16,16 +16,19 @@ import structlog
 from tests.children import assert_gone, pid_of_child
 from worker.clusters.process import QUEUED_OFFERS, ClusterProcess
 from worker.clusters.recipe import Recipe
-from worker.clusters.sampling import Sampler
+from worker.clusters.sampling import Offering, Sampler
 
 RECIPE = Recipe(table="t", k=2, warmup=20)
 ROWS = np.tile(np.eye(2, 3, dtype=np.float32), (10, 1))
+TIMES = [None] * 20
 TEXTS = ["refund my card", "parcel came late"] * 10
 
 
 @pytest.fixture
 def clusters() -> Iterator[ClusterProcess]:
-    with closing(ClusterProcess(recipe=RECIPE, samples_per_s=1000, names=True, clock=lambda: 0.0)) as process:
+    with closing(
+        ClusterProcess(recipe=RECIPE, offering=Offering(per_s=1000, names=True, clock=lambda: 0.0))
+    ) as process:
         yield process
 
 
@@ -40,7 +43,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 def test_a_table_comes_back(clusters):
     """Texts are unassigned until the learner's first table has come; then they have its ids and names."""
     assert clusters.assign(ROWS).ids == [None] * 20
-    clusters.learn(ROWS, TEXTS)
+    clusters.learn(ROWS, TEXTS, TIMES)
     wait_until(lambda: clusters.table.version == 1)
     found = clusters.assign(ROWS)
     assert set(found.ids) == {1, 2}
@@ -54,23 +57,23 @@ def test_a_table_comes_back(clusters):
 def test_names_are_made_of_redacted_texts():
     """What is redacted is in no cluster's name, which goes out with every result."""
     hide = {text: text.replace("card", "").replace("late", "") for text in TEXTS}
-    process = ClusterProcess(recipe=RECIPE, samples_per_s=1000, names=True, clock=lambda: 0.0, redact=hide.__getitem__)
-    with closing(process):
-        process.learn(ROWS, TEXTS)
+    offering = Offering(per_s=1000, names=True, clock=lambda: 0.0, redact=hide.__getitem__)
+    with closing(ClusterProcess(recipe=RECIPE, offering=offering)) as process:
+        process.learn(ROWS, TEXTS, TIMES)
         wait_until(lambda: process.table.version == 1)
         assert set(process.assign(ROWS).names.values()) == {"refund", "parcel, came"}
 
 
 def test_a_dead_learner_harms_nobody(clusters):
     """The child was killed: assign goes on with the last table, learn counts what is left out, one line is logged."""
-    clusters.learn(ROWS, TEXTS)
+    clusters.learn(ROWS, TEXTS, TIMES)
     wait_until(lambda: clusters.table.version == 1)
     os.kill(pid_of_child(), signal.SIGKILL)
     with structlog.testing.capture_logs() as logs:
         wait_until(lambda: not clusters.alive)
-        wait_until(lambda: clusters.learn(ROWS, TEXTS) or not clusters._courier.is_alive())
+        wait_until(lambda: clusters.learn(ROWS, TEXTS, TIMES) or not clusters._courier.is_alive())
         before = clusters.left_out
-        clusters.learn(ROWS, TEXTS)
+        clusters.learn(ROWS, TEXTS, TIMES)
     assert clusters.left_out == before + 20
     assert set(clusters.assign(ROWS).ids) == {1, 2}
     assert [entry["event"] for entry in logs] == ["cluster_learner_lost"]
@@ -79,8 +82,10 @@ def test_a_dead_learner_harms_nobody(clusters):
 def test_a_learner_that_fails_says_where(clusters):
     """What a failure says names its place, never a text; assign goes on."""
     with structlog.testing.capture_logs() as logs:
-        clusters.learn(ROWS, TEXTS)
-        clusters.learn(np.ones((256, 5), dtype=np.float32), ["secret"] * 256)  # another width than the warm-up's
+        clusters.learn(ROWS, TEXTS, TIMES)
+        clusters.learn(
+            np.ones((256, 5), dtype=np.float32), ["secret"] * 256, [None] * 256
+        )  # another width than the warm-up's
         wait_until(lambda: not clusters.alive)
     (entry,) = logs
     assert entry["detail"].startswith("ValueError in ")
@@ -93,7 +98,7 @@ def test_a_learner_that_hangs_blocks_nobody(clusters):
     pid = pid_of_child()
     os.kill(pid, signal.SIGSTOP)
     for _ in range(QUEUED_OFFERS + 2):
-        clusters.learn(ROWS, TEXTS)
+        clusters.learn(ROWS, TEXTS, TIMES)
     assert clusters.left_out >= 20
     clusters.close()
     assert_gone(pid)
@@ -129,7 +134,7 @@ def test_a_rate_below_one_still_samples():
 
 def test_what_the_rate_leaves_out_is_counted():
     """`left_out` counts every text that the learner does not get."""
-    clusters = ClusterProcess(recipe=RECIPE, samples_per_s=5, names=False, clock=lambda: 0.0)
+    clusters = ClusterProcess(recipe=RECIPE, offering=Offering(per_s=5, names=False, clock=lambda: 0.0))
     with closing(clusters):
-        clusters.learn(ROWS, TEXTS)
+        clusters.learn(ROWS, TEXTS, TIMES)
         assert clusters.left_out == 15

@@ -6,7 +6,10 @@ By hand: `python -m tests.kafka.broker --dir DIR --port N [--set key=value ...]`
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +24,8 @@ from kafka.errors import KafkaError
 
 CLUSTER_ID = "q1Sh-9_ZTDeJlQbSaGvWtA"  # any 16 bytes in URL-safe base64
 SCRAM_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+FIRST_PORT, PORTS = 15_000, 2_000
+_turn = itertools.count(secrets.randbelow(PORTS))  # another beginning for each test run
 START_TIMEOUT_S = 90.0  # five seconds alone; much more beside a busy test run
 LOGGING = """status=error
 rootLogger.level=WARN
@@ -231,9 +236,16 @@ def answers(bootstrap: str) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Nobody listens there, and nobody comes to by chance until the caller does.
+
+    The system gives clients ports from 32768 on; each process of a parallel test run has a range of its own below.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = FIRST_PORT + PORTS * (worker % 8) + next(_turn) % PORTS
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _libs() -> Path:

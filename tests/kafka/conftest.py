@@ -1,11 +1,10 @@
-"""One broker for the whole session, and topics of its own for each test."""
+"""One broker for each process of a test run, and topics of its own for each test."""
 
 from __future__ import annotations
 
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient
@@ -15,7 +14,7 @@ from tests.kafka.broker import KafkaServer, unavailable
 from tests.kafka.secured import Secured
 
 TopicFactory = Callable[..., str]
-NEED_KAFKA = {"kafka", "own_kafka", "secured"}
+NEED_KAFKA = {"kafka", "second_kafka", "secured"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,18 +46,27 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.terminate()
 
 
-@pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[KafkaServer]:
-    """A broker that only this test has, started: for tests that stop, kill and restart it."""
+@pytest.fixture(scope="session")
+def second_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """See `server`."""
     require_kafka()
-    server = KafkaServer(directory=tmp_path / "kafka").start()
+    server = KafkaServer(directory=tmp_path_factory.mktemp("second")).start()
     yield server
     server.kill()
 
 
+@pytest.fixture
+def server(second_kafka: KafkaServer) -> Iterator[KafkaServer]:
+    """A broker that a test may stop, kill and start, and whose files it may damage; it runs on for the next test."""
+    yield second_kafka
+    second_kafka.cont()
+    if not second_kafka.running:
+        second_kafka.start()
+
+
 @pytest.fixture(scope="session")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """A second broker for the whole session, which asks who you are."""
+    """A broker for the whole session that asks who you are."""
     require_kafka()
     found = Secured(tmp_path_factory.mktemp("secured"))
     found.server.start()

@@ -45,10 +45,10 @@ LONG = [pytest.param(Size(20_000, 12), id="long", marks=pytest.mark.chaos)]
 
 
 @pytest.fixture
-def topics(own_kafka: KafkaServer) -> Topics:
-    found = Topics("input", "results", "dead", "workers")
+def topics(server: KafkaServer, unique: Callable[[str], str]) -> Topics:
+    found = Topics(unique("input"), unique("results"), unique("dead"), unique("workers"))
     names = [found.source, found.results, found.dead_letters]
-    admin = KafkaAdminClient(bootstrap_servers=own_kafka.bootstrap)
+    admin = KafkaAdminClient(bootstrap_servers=server.bootstrap)
     admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
     admin.wait_for_topics(names)
     admin.close()
@@ -110,54 +110,72 @@ def _exactly(size: Size) -> Account:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_kills_lose_and_repeat_nothing(own_kafka: KafkaServer, topics: Topics, tmp_path: Path, size: Size) -> None:
-    """`kill -9` at random moments: every input is in the outputs exactly once, in the order of its partition."""
-    assert _suffer(own_kafka, topics, tmp_path, size, _kill_one) == _exactly(size)
+def test_kills_lose_and_repeat_nothing(server: KafkaServer, topics: Topics, tmp_path: Path, size: Size) -> None:
+    """Field report 16: `kill -9` at random moments: every input comes out exactly once, in its partition's order."""
+    assert _suffer(server, topics, tmp_path, size, _kill_one) == _exactly(size)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_kills_lose_nothing_at_least_once(own_kafka: KafkaServer, topics: Topics, tmp_path: Path, size: Size) -> None:
+def test_kills_lose_nothing_at_least_once(server: KafkaServer, topics: Topics, tmp_path: Path, size: Size) -> None:
     """In `at_least_once` a kill may repeat results, and loses none."""
-    found = _suffer(own_kafka, topics, tmp_path, size, _kill_one, "delivery.mode=at_least_once")
+    found = _suffer(server, topics, tmp_path, size, _kill_one, "delivery.mode=at_least_once")
     assert found.missing == 0
 
 
 @pytest.mark.parametrize("size", [pytest.param(Size(3000, 4), id="short"), *LONG])
-def test_joins_and_leaves(own_kafka: KafkaServer, topics: Topics, tmp_path: Path, size: Size) -> None:
+def test_joins_and_leaves(server: KafkaServer, topics: Topics, tmp_path: Path, size: Size) -> None:
     """Workers that join and leave every few seconds: exactly once, and each leaves with exit code 0."""
-    assert _suffer(own_kafka, topics, tmp_path, size, _join_or_leave) == _exactly(size)
+    assert _suffer(server, topics, tmp_path, size, _join_or_leave) == _exactly(size)
 
 
 @pytest.mark.parametrize("size", [pytest.param(Size(3000, 1), id="short"), *LONG])
-def test_zombies_are_fenced(own_kafka: KafkaServer, topics: Topics, tmp_path: Path, size: Size) -> None:
+def test_zombies_are_fenced(server: KafkaServer, topics: Topics, tmp_path: Path, size: Size) -> None:
     """A worker frozen for longer than its session delivers nothing of what is no longer its own."""
-    assert _suffer(own_kafka, topics, tmp_path, size, _freeze_one) == _exactly(size)
+    assert _suffer(server, topics, tmp_path, size, _freeze_one) == _exactly(size)
 
 
 @pytest.fixture
-def restarting(own_kafka: KafkaServer) -> Blow:
+def restarting(server: KafkaServer) -> Blow:
     def restart(fleet: Fleet, rng: random.Random) -> None:
-        own_kafka.kill()
-        own_kafka.start()
+        server.kill()
+        server.start()
 
     return restart
 
 
 @pytest.mark.parametrize("size", [pytest.param(Size(3000, 1), id="short"), *LONG])
-def test_broker_restarts(own_kafka: KafkaServer, topics: Topics, tmp_path: Path, size: Size, restarting: Blow) -> None:
+def test_broker_restarts(server: KafkaServer, topics: Topics, tmp_path: Path, size: Size, restarting: Blow) -> None:
     """The broker is killed and comes back on the same data: exactly once all the same."""
-    assert _suffer(own_kafka, topics, tmp_path, size, restarting) == _exactly(size)
+    assert _suffer(server, topics, tmp_path, size, restarting) == _exactly(size)
 
 
-def test_a_worker_may_start_before_its_broker(own_kafka: KafkaServer, topics: Topics, tmp_path: Path) -> None:
+def test_a_worker_may_start_before_its_broker(server: KafkaServer, topics: Topics, tmp_path: Path) -> None:
     """It waits, says so, and works once the broker is there."""
-    own_kafka.kill()
-    with Fleet(own_kafka.bootstrap, topics, tmp_path) as fleet:
+    server.kill()
+    with Fleet(server.bootstrap, topics, tmp_path) as fleet:
         fleet.start()
         log = tmp_path / "worker-1.log"
         while "waiting for the brokers" not in log.read_text():
             assert fleet.workers[0].poll() is None
             time.sleep(0.1)
-        own_kafka.start()
-        fill(own_kafka.bootstrap, topics.source, PARTITIONS, 300)
-        assert account(own_kafka.bootstrap, topics, PARTITIONS, 300) == _exactly(Size(300, 0))
+        server.start()
+        fill(server.bootstrap, topics.source, PARTITIONS, 300)
+        assert account(server.bootstrap, topics, PARTITIONS, 300) == _exactly(Size(300, 0))
+
+
+def test_a_worker_may_be_stopped_while_its_broker_is_gone(server: KafkaServer, topics: Topics, tmp_path: Path) -> None:
+    """SIGTERM ends it with exit code 0, in its drain's time; the next one delivers what it had in flight."""
+    fill(server.bootstrap, topics.source, PARTITIONS, 3000)
+    with Fleet(server.bootstrap, topics, tmp_path) as fleet:
+        worker, log = fleet.start(), tmp_path / "worker-1.log"
+        while "partitions assigned" not in log.read_text():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        server.kill()
+        while "trying again" not in log.read_text():
+            assert worker.poll() is None
+            time.sleep(0.05)
+        fleet.kill(worker, signal.SIGTERM)
+        server.start()
+        fleet.start()
+        assert account(server.bootstrap, topics, PARTITIONS, 3000) == _exactly(Size(3000, 0))

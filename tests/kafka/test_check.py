@@ -59,24 +59,24 @@ def test_places_and_newest_records_are_read_without_changing_the_group(kafka: st
     assert hold(connection, topic, [topic]) == held
 
 
-def test_a_damaged_batch_is_named(own_kafka: KafkaServer) -> None:
+def test_a_damaged_batch_is_named(server: KafkaServer, unique: Callable[[str], str]) -> None:
     """A partition whose newest batch fails its checksum is named; the others are still looked at."""
-    admin = KafkaAdminClient(bootstrap_servers=own_kafka.bootstrap)
-    admin.create_topics({"damaged": {"num_partitions": 2, "replication_factor": 1}})
-    admin.wait_for_topics(["damaged"])
+    topic = unique("damaged")
+    admin = KafkaAdminClient(bootstrap_servers=server.bootstrap)
+    admin.create_topics({topic: {"num_partitions": 2, "replication_factor": 1}})
+    admin.wait_for_topics([topic])
     admin.close()
-    with KafkaProducer(bootstrap_servers=own_kafka.bootstrap) as producer:
+    with KafkaProducer(bootstrap_servers=server.bootstrap) as producer:
         for partition in (0, 1):
-            producer.send("damaged", value=b"text", partition=partition)
-    own_kafka.terminate()
-    (log,) = (own_kafka.directory / "data" / "damaged-0").glob("*.log")
-    content = log.read_bytes()
-    log.write_bytes(content.replace(b"text", b"tent"))
-    own_kafka.start()
-    connection = Connection(bootstrap=own_kafka.bootstrap)
-    records, failures = sample(connection, hold(connection, "group", ["damaged"]), TIMEOUT_S)
+            producer.send(topic, value=b"text", partition=partition)
+    (log,) = (server.directory / "data" / f"{topic}-0").glob("*.log")
+    with log.open("r+b", buffering=0) as file:
+        file.seek(log.read_bytes().index(b"text"))
+        file.write(b"tent")
+    connection = Connection(bootstrap=server.bootstrap)
+    records, failures = sample(connection, hold(connection, unique("group"), [topic]), TIMEOUT_S)
     assert [record.partition for record in records] == [1]
-    assert list(failures) == [Partition("damaged", 0)]
+    assert list(failures) == [Partition(topic, 0)]
 
 
 @pytest.fixture

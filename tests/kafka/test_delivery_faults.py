@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from kafka.future import Future
 
 from tests.kafka import parts
 from tests.kafka.broker import KafkaServer, free_port
-from tests.kafka.conftest import TopicFactory, require_kafka
+from tests.kafka.conftest import TopicFactory
 from worker.errors import DeliveryFailed, DeliveryRefused, RecordRefused, Stop
 from worker.kafka import delivery as delivery_module
 from worker.kafka.client import discard, make_producer
@@ -29,25 +29,15 @@ Unique = Callable[[str], str]
 QUICK = {"timeout_s": 2.0, "request_timeout_ms": 700, "delivery_timeout_s": 1.2}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A broker that the tests of this file may stop for a while."""
-    require_kafka()
-    server = KafkaServer(directory=tmp_path_factory.mktemp("stoppable")).start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
-def stoppable(server: KafkaServer, unique: Unique) -> Iterator[tuple[KafkaServer, str, str, str]]:
-    """That broker with an input, an output and a group of the test's own; it runs on after the test."""
+def stoppable(server: KafkaServer, unique: Unique) -> tuple[KafkaServer, str, str, str]:
+    """A broker that may be stopped, with an input, an output and a group of the test's own."""
     names = unique("in"), unique("out")
     admin = KafkaAdminClient(bootstrap_servers=server.bootstrap)
     admin.create_topics([NewTopic(name, 1, 1) for name in names])
     admin.wait_for_topics(list(names))
     admin.close()
-    yield server, *names, unique("group")
-    server.cont()
+    return server, *names, unique("group")
 
 
 def _new_client_threads(before: set[threading.Thread]) -> list[str]:
@@ -155,25 +145,20 @@ def test_discarding_leaves_no_thread_behind(stoppable: tuple[KafkaServer, str, s
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_broker_that_cannot_be_reached_leaves_no_threads_behind(unique: Unique) -> None:
-    """Attempts may go on for hours: each is a few sockets and threads, and none of them stays."""
+    """Attempts may go on for hours: each is a few sockets and threads, and none of them stays. A stop ends them."""
     attempts: list[int] = []
     before = set(threading.enumerate())
     nowhere = parts.options(f"127.0.0.1:{free_port()}", 200)
-    delivery = TransactionalDelivery(
-        make=partial(
-            make_producer,
-            nowhere,
-            compression="none",
-            delivery_timeout_s=0.5,
-            transactional_id=unique("t"),
-            transaction_timeout_ms=1000,
-        ),
-        topics=["out"],
-        timeout_s=1.0,
-        stopping=lambda: bool(attempts.append(1)) or len(attempts) > 2,
-    )
-    with pytest.raises(Stop, match="stopped while"):
-        delivery.recover()
+
+    def make() -> Any:
+        attempts.append(1)
+        ids = {"transactional_id": unique("t"), "transaction_timeout_ms": 1000}
+        return make_producer(nowhere, compression="none", delivery_timeout_s=0.5, **ids)
+
+    delivery = TransactionalDelivery(make=make, topics=["out"], timeout_s=1.0, stopping=lambda: len(attempts) > 2)
+    delivery.recover()
+    with pytest.raises(DeliveryFailed, match="no producer"):
+        delivery.deliver(Outcome(_batch(), ()))
     assert len(attempts) == 3
     assert _new_client_threads(before) == []
     gc.collect()  # the library leaves sockets that could not connect to the collector

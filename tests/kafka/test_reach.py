@@ -69,7 +69,7 @@ def test_a_name_that_does_not_resolve() -> None:
 
 
 def test_a_closed_port() -> None:
-    """Nothing listens there any more."""
+    """Trap 7: nothing listens there any more; the client would call it the same timeout as all that is below."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     found = failure(f"127.0.0.1:{port}")

@@ -183,9 +183,10 @@ def test_a_client_that_is_refused_stops_with_the_reason(secured: Secured, way: W
 
 
 @wrong_ways
-def test_check_finds_what_a_worker_would_stop_with(secured: Secured, way: Way, words: str) -> None:
+def test_check_finds_what_a_worker_would_stop_with(secured: Secured, tmp_path: Path, way: Way, words: str) -> None:
     """The broker's line is an error, and what needs a broker is skipped."""
-    settings = load(None, ["model.path=no/model", *as_assignments(way(secured))], {})
+    (tmp_path / "tagstream.json").write_text("{")  # refused before a process is started for the model
+    settings = load(None, [f"model.path={tmp_path}", *as_assignments(way(secured))], {})
     (found,) = [finding for finding in check(settings) if finding.check == "broker"]
     assert (found.severity, found.where) == ("error", way(secured).bootstrap)
     assert words in str(found)

@@ -11,6 +11,9 @@ from kafka import KafkaAdminClient
 
 from tests.kafka.broker import free_port
 from tests.kafka.conftest import TopicFactory
+from worker.app import topic_specs
+from worker.cli.topics import needed
+from worker.config import load
 from worker.errors import Stop
 from worker.kafka.security import Connection
 from worker.kafka.topics import TopicAdmin, TopicSpec, TopicState, required_topics, shortcomings
@@ -44,6 +47,16 @@ def test_every_topic_is_needed_once_with_its_purpose() -> None:
     purposes = {name: spec.purpose for name, spec in _needed().items()}
     assert purposes == {"in": "input", "out": "output", "spam": "output", "dead": "dead letters", "replay": "replay"}
     assert "replay" not in _needed(replay=None)
+
+
+def test_corrections_are_kept_for_ever() -> None:
+    """`topics create` makes the feedback topic where the settings name one; no worker needs it."""
+    specs = {spec.name: spec for spec in needed(load(None, ["feedback.topic=corrections"], {}))}
+    assert specs["corrections"].purpose == "feedback"
+    assert specs["corrections"].configs["retention.ms"] == "-1"
+    compacted = TopicState("corrections", None, 3, 1, {"cleanup.policy": "compact"})
+    assert "drops all but the last record of a key" in shortcomings(specs["corrections"], compacted)[0]
+    assert "corrections" not in {spec.name for spec in topic_specs(load(None, ["feedback.topic=corrections"], {}))}
 
 
 def test_three_replicas_are_worth_two_acknowledgements() -> None:

@@ -235,6 +235,23 @@ def test_each_transaction_asks_for_its_partition_once(kafka: str, topic_factory:
     assert parts.values(kafka, out) == [b"a", b"b", b"c"] * 2
 
 
+def test_a_record_that_names_its_partition_is_taken_at_its_word(kafka: str, topic_factory: TopicFactory) -> None:
+    """The client is spared a look at all topics for each; one without a partition goes where its key says, as ever."""
+    out, looks = topic_factory("out", partitions=3), list[bool]()
+    producer = make_producer(parts.options(kafka), compression="none", delivery_timeout_s=9)
+    producer.partitions_for(out)
+    cluster = producer._metadata
+    cluster.topics, topics = lambda: looks.append(True) or topics(), cluster.topics
+    named = [producer.send(out, b"a", partition=partition) for partition in (2, 0, 1)]
+    assert looks == []
+    keyed = [producer.send(out, b"b", key=b"k") for _ in range(2)]
+    producer.flush()
+    producer.close()
+    assert [future.get().partition for future in named] == [2, 0, 1]
+    assert len({future.get().partition for future in keyed}) == 1
+    assert looks
+
+
 def test_headers_are_patched_once_and_only_where_we_know_the_source() -> None:
     """Trap 17: the patch fits the pinned version, and applying it again changes nothing."""
     read_headers_leniently()

@@ -109,6 +109,7 @@ def run(settings: Settings, file: File, targets: Targets) -> None:
     from prometheus_client import CollectorRegistry
 
     from worker import app, engines
+    from worker.clustering import make_local
     from worker.files.report import Report
     from worker.files.source import FileSource
     from worker.metrics import Metrics
@@ -124,7 +125,7 @@ def run(settings: Settings, file: File, targets: Targets) -> None:
     report = Report(stream=sys.stderr, bar=targets.bar, position=lambda: source.position, size=_size(file.stream))
     with (
         contextlib.closing(engines.load_model(settings, log_level="warning")) as engine,
-        contextlib.closing(app.make_clusters(settings)) as clusters,
+        contextlib.closing(make_local(settings)) as clusters,
     ):
         tagging = app.make_tagging(settings, engine, clusters, metrics)
         began = time.monotonic()

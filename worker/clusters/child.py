@@ -1,31 +1,87 @@
-"""The learner's own process. Imports little at the top: the rest is for the child alone."""
+"""The learner's own process, and how it is asked. Imports little at the top: the rest is for the child alone."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, NamedTuple
 
-from worker.child import Answer
+from worker.child import Answer, Child
 from worker.frames import Frame
+
+if TYPE_CHECKING:
+    from worker.clusters.lineage import Event
+    from worker.clusters.recipe import Recipe
+    from worker.clusters.samples import Samples
+    from worker.clusters.table import Table
 
 NICENESS = 5  # the forward pass goes first
 UNCHANGED = Frame({})
 
 
-def learning(recipe: Frame) -> Answer:
-    """Learns from samples, with words for each; answers with the new table, or `UNCHANGED`."""
+class Learned(NamedTuple):
+    """A new version, and what has happened to ids since the last one."""
+
+    table: Table
+    events: list[Event]
+
+
+class LearnerProcess:
+    """`learner.Learner` in a process of its own, from `table` on. Every verb raises `Lost` where it is gone."""
+
+    def __init__(self, recipe: Recipe, table: Table | None = None) -> None:
+        begun = table.to_frame() if table else None
+        header = {"recipe": asdict(recipe), "table": begun.header if begun else None}
+        self._child = Child(learning, Frame(header, begun.arrays if begun else ()), name="cluster-learner")
+
+    @property
+    def alive(self) -> bool:
+        return self._child.alive
+
+    def recall(self, samples: Samples) -> None:
+        """See `Learner.recall`."""
+        self._child.ask(samples.to_frame(recall=True))
+
+    def learn(self, samples: Samples) -> Learned | None:
+        """The newest version, if there is a new one."""
+        from worker.clusters.lineage import Event
+        from worker.clusters.table import Table
+
+        reply = self._child.ask(samples.to_frame())
+        if not reply.header:
+            return None
+        events = [Event(**event) for event in reply.header["events"]]
+        return Learned(Table.from_frame(Frame(reply.header["table"], reply.arrays)), events)
+
+    def close(self) -> None:
+        """It holds nothing that would have to be saved."""
+        self._child.close()
+
+
+def learning(begin: Frame) -> Answer:
+    """Learns from samples; answers with the new table and events, or `UNCHANGED`."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     from worker.clusters.learner import Learner
     from worker.clusters.recipe import Recipe
+    from worker.clusters.samples import Samples
+    from worker.clusters.table import Table
 
     os.nice(NICENESS)
     threadpool_limits(limits=1)  # the cores belong to the forward pass
-    learner = Learner(Recipe(**recipe.header))
+    table = Table.from_frame(Frame(begin.header["table"], begin.arrays)) if begin.header["table"] else None
+    learner = Learner(Recipe(**begin.header["recipe"]), table)
 
-    def answer(samples: Frame) -> Frame:
+    def answer(request: Frame) -> Frame:
+        samples = Samples.from_frame(request)
+        if request.header["recall"]:
+            learner.recall(samples)
+            return UNCHANGED
         before = learner.table.version
-        (embeddings,) = samples.arrays
-        learner.learn(embeddings, samples.header["words"])
-        return learner.table.to_frame() if learner.table.version != before else UNCHANGED
+        learner.learn(samples)
+        if learner.table.version == before:
+            return UNCHANGED
+        header, arrays = learner.table.to_frame()
+        return Frame({"table": header, "events": [asdict(event) for event in learner.take_events()]}, arrays)
 
     return answer

@@ -1,21 +1,28 @@
-"""Learns clusters from samples: a warm-up, then mini-batches. The same samples in the same order, the same table."""
+"""Learns clusters from samples: a warm-up, mini-batches, and a look back now and then. The same samples in the same
+order give the same table.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.clusters.assign import usable_rows
+from worker.clusters.lineage import Event
 from worker.clusters.naming import Naming
 from worker.clusters.recipe import Recipe
+from worker.clusters.refresh import Judgement, refresh
+from worker.clusters.samples import Samples, no_samples, usable
 from worker.clusters.spherical import nearest, normalise, start, update
 from worker.clusters.table import Table
+from worker.clusters.warmup import polished
+from worker.clusters.window import Window
 
-COUNT_CAP = 200  # above it a centre would follow its topic ever more slowly
 CHUNK = 256  # samples of one step, cut by their position in the stream: how calls are cut changes nothing
-WINDOW = 2000  # similarities that the threshold is taken from
+REFRESH_STEPS = 4  # from one refresh to the next
+SIMILARITIES = 2000  # that the threshold is taken from
 SLACK = 1e-5  # a product of another shape differs in its last bits; a copy of a known text must not fall below
 
 
@@ -23,78 +30,120 @@ class Learner:
     """Clusters learned from samples, published as a new table version per step.
 
     Until `warmup` samples have come (at least `k`), the table is empty. Rows that are zero or not finite are left out.
-    Ids count from 1 and are never given twice. Holds no thread and no file; not safe to share between threads.
+    Ids count from 1 and are never given twice. With `table` it goes on from there, at the sample behind its last one.
+    Holds no thread and no file; not safe to share between threads.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, table: Table | None = None) -> None:
         self._recipe = recipe
-        self._table = Table(recipe.table)
-        self._rows: list[NDArray[np.float32]] = []
-        self._words: list[Sequence[str]] = []
+        self._table = table or Table(recipe.table)
+        self._waiting = no_samples()
         self._similarities = np.zeros(0, dtype=np.float32)
-        self._naming = Naming(clusters=0)
+        self._naming = Naming(clusters=len(self._table.ids))
+        self._window = Window(size=recipe.window, span_ms=recipe.window_ms)
+        self._judged = Judgement()
+        self._events: list[Event] = []
 
     @property
     def table(self) -> Table:
         """The newest version."""
         return self._table
 
-    def learn(self, embeddings: NDArray[np.float32], words: Sequence[Sequence[str]]) -> None:
-        """Take float32 [n, d] unit rows with the words of each text; learn as many whole steps as have come."""
-        rows = np.asarray(embeddings, dtype=np.float32)
-        usable = np.flatnonzero(usable_rows(rows)).tolist()
-        self._rows.extend(rows[i].copy() for i in usable)
-        self._words.extend(words[i] for i in usable)
-        while len(self._rows) >= self._step_size():
-            self._step(self._step_size())
+    def take_events(self) -> list[Event]:
+        """What has happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def recall(self, samples: Samples) -> None:
+        """Remember samples that the table has learned already: they teach nothing, but the next refresh sees them."""
+        samples = usable(samples)
+        if not self._table.version or not len(samples):
+            return
+        rows = normalise(samples.embeddings)
+        random = np.random.default_rng((self._recipe.seed % 2**64, self._table.version))
+        self._window.add(rows, np.minimum(samples.times_ms, self._table.at_ms), random)
+        threshold = self._table.threshold
+        self._observe(rows, nearest(rows, self._table.centres), samples.words)
+        self._table = replace(self._table, threshold=threshold)  # a version has one
+
+    def learn(self, samples: Samples) -> None:
+        """Learn as many whole steps as have come. Samples before the table's position are passed over."""
+        new = usable(samples)
+        _, new = new.cut(int(np.searchsorted(new.positions, self._table.position)))
+        self._waiting = self._waiting.joined(new)
+        while len(self._waiting) >= (size := self._step_size()):
+            samples, self._waiting = self._waiting.cut(size)
+            self._step(samples)
 
     def _step_size(self) -> int:
         return CHUNK if self._table.version else max(self._recipe.warmup, self._recipe.k)
 
-    def _step(self, size: int) -> None:
-        rows, words = normalise(np.stack(self._rows[:size])), self._words[:size]
-        del self._rows[:size], self._words[:size]
-        if self._table.version:
-            self._update(rows, words)
+    def _step(self, samples: Samples) -> None:
+        rows, old = normalise(samples.embeddings), self._table
+        # By the middle one: a single wrong clock does not move the time.
+        now_ms = max(old.at_ms, int(np.median(samples.times_ms)))
+        random = np.random.default_rng((self._recipe.seed % 2**64, old.version))
+        self._window.add(rows, np.minimum(samples.times_ms, now_ms), random)
+        self._table = replace(old, at_ms=now_ms, position=int(samples.positions[-1]) + 1)
+        if old.version:
+            self._update(rows, samples.words)
+            if (old.version + 1) % REFRESH_STEPS == 0:
+                self._refresh(random)
         else:
-            self._warm_up(rows, words)
+            self._warm_up(rows, samples.words, random)
+        self._publish()
 
-    def _warm_up(self, rows: NDArray[np.float32], words: Sequence[Sequence[str]]) -> None:
+    def _warm_up(self, rows: NDArray[np.float32], words: Sequence[Sequence[str]], random: np.random.Generator) -> None:
         centres, counts = start(rows, self._recipe.k, self._recipe.seed)
-        self._naming = Naming(clusters=len(centres))
         ids = tuple(range(1, len(centres) + 1))
-        threshold = self._observe(rows, nearest(rows, centres), centres, words)
-        self._publish(ids, centres, np.minimum(counts, COUNT_CAP), counts, threshold)
+        begun = replace(
+            self._table,
+            ids=ids,
+            centres=centres,
+            anchors=centres,
+            counts=np.minimum(counts, self._recipe.count_cap),
+            seen=counts,
+            last_ms=np.full(len(ids), self._table.at_ms),
+            next_id=len(ids) + 1,
+        )
+        self._table = polished(begun, rows, self._recipe, random)
+        self._naming = Naming(clusters=len(self._table.ids))
+        self._observe(rows, nearest(rows, self._table.centres), words)
+        now_ms = self._table.at_ms
+        self._events += [
+            Event("born", (), (one,), now_ms, count, "found in the warm-up")
+            for one, count in zip(self._table.ids, self._table.seen.tolist(), strict=True)
+        ]
 
     def _update(self, rows: NDArray[np.float32], words: Sequence[Sequence[str]]) -> None:
         old = self._table
         labels = nearest(rows, old.centres)
-        threshold = self._observe(rows, labels, old.centres, words)  # before these rows have moved the centres
-        centres, counts = update(rows, old.centres, old.counts, COUNT_CAP)
-        seen = old.seen + np.bincount(labels, minlength=len(old.ids))
-        self._publish(old.ids, centres, counts, seen, threshold)
+        self._observe(rows, labels, words)  # before these rows have moved the centres
+        centres, counts = update(rows, old.centres, old.counts, self._recipe.count_cap)
+        came = np.bincount(labels, minlength=len(old.ids))
+        self._table = replace(
+            self._table,
+            centres=centres,
+            counts=counts,
+            seen=old.seen + came,
+            last_ms=np.where(came > 0, old.at_ms, old.last_ms),
+        )
 
-    def _observe(
-        self,
-        rows: NDArray[np.float32],
-        labels: NDArray[np.intp],
-        centres: NDArray[np.float32],
-        words: Sequence[Sequence[str]],
-    ) -> float:
-        """Note the rows' similarities and words; the similarity that all but the given share of texts reach."""
+    def _refresh(self, random: np.random.Generator) -> None:
+        draft, self._judged = refresh(self._table, self._window.rows, self._recipe, self._judged, random)
+        self._table = draft.done()
+        self._naming.rearrange(draft.origins)
+        self._events += draft.events
+
+    def _observe(self, rows: NDArray[np.float32], labels: NDArray[np.intp], words: Sequence[Sequence[str]]) -> None:
+        """Note the rows' words and similarities; the threshold is what all but the given share of texts reach."""
         self._naming.add(labels, words)
-        similarities = np.einsum("ij,ij->i", rows, centres[labels])
-        self._similarities = np.concatenate((self._similarities, similarities))[-WINDOW:]
-        return float(np.quantile(self._similarities, self._recipe.unassigned_quantile)) - SLACK
+        similarities = np.einsum("ij,ij->i", rows, self._table.centres[labels])
+        self._similarities = np.concatenate((self._similarities, similarities))[-SIMILARITIES:]
+        threshold = float(np.quantile(self._similarities, self._recipe.unassigned_quantile)) - SLACK
+        self._table = replace(self._table, threshold=threshold)
 
-    def _publish(
-        self,
-        ids: tuple[int, ...],
-        centres: NDArray[np.float32],
-        counts: NDArray[np.int64],
-        seen: NDArray[np.int64],
-        threshold: float,
-    ) -> None:
+    def _publish(self) -> None:
+        ids = self._table.ids
         names = {i: name for i, name in zip(ids, self._naming.names(), strict=True) if name}
-        version = self._table.version + 1
-        self._table = Table(self._recipe.table, version, ids, centres, counts, seen, threshold, names)
+        self._table = replace(self._table, version=self._table.version + 1, names=names)

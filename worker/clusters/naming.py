@@ -69,6 +69,11 @@ class Naming:
             self._weights[label, columns] += 1
             self._messages[label, columns] += 1
 
+    def rearrange(self, origins: Sequence[Sequence[int]]) -> None:
+        """For each cluster from now on, the clusters that it goes on with: their words are its own."""
+        self._weights = np.stack([self._weights[list(rows)].sum(axis=0) for rows in origins])
+        self._messages = np.stack([self._messages[list(rows)].sum(axis=0) for rows in origins])
+
     def names(self) -> list[str | None]:
         """The most typical words of each cluster; None where no word has come in enough messages."""
         vocabulary = list(self._columns)

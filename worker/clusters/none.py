@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.types import Assignments
+from worker.types import Assignments, Output
 
 
 class NoClusters:
@@ -20,7 +20,12 @@ class NoClusters:
         count = len(embeddings)
         return Assignments("", 0, [None] * count, np.zeros(count, dtype=np.float32), {})
 
-    def learn(self, embeddings: NDArray[np.float32], texts: Sequence[str]) -> None:
+    def samples(
+        self, embeddings: NDArray[np.float32], texts: Sequence[str], times_ms: Sequence[int | None]
+    ) -> tuple[Output, ...]:
+        return ()
+
+    def learn(self, embeddings: NDArray[np.float32], texts: Sequence[str], times_ms: Sequence[int | None]) -> None:
         """Nothing to do."""
 
     def close(self) -> None:

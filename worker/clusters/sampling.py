@@ -1,8 +1,14 @@
-"""How many texts the learner may be offered: a bounded rate, spread over each batch."""
+"""Which texts the learner is offered: a bounded rate, spread over each batch, with words for names."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+from numpy.typing import NDArray
+
+from worker.clusters.naming import words
+from worker.clusters.samples import Samples
 
 
 class Sampler:
@@ -25,3 +31,38 @@ class Sampler:
         taken = min(count, int(self._left))
         self._left -= taken
         return (np.arange(taken) * count // max(taken, 1)).tolist()
+
+
+class Offering:
+    """Makes samples of batches. `left_out` counts the texts that were not taken; `clock` is monotonic, in seconds.
+
+    `redact` is done to a text before its words may become names; without `names` no words are taken.
+    """
+
+    def __init__(
+        self, *, per_s: float, names: bool, clock: Callable[[], float], redact: Callable[[str], str] | None = None
+    ) -> None:
+        self.left_out = 0
+        self._sampler = Sampler(per_s=per_s)
+        self._names = names
+        self._clock = clock
+        self._redact = redact
+        self._offered = 0
+
+    def samples(
+        self, embeddings: NDArray[np.float32], texts: Sequence[str], times_ms: Sequence[int | None]
+    ) -> Samples | None:
+        """Of a batch; a text without a time has 0, which is before all others."""
+        taken = self._sampler.pick(len(texts), self._clock())
+        self.left_out += len(texts) - len(taken)
+        if not taken:
+            return None
+        positions = self._offered + np.arange(len(taken))
+        self._offered += len(taken)
+        times = np.array([times_ms[i] or 0 for i in taken], dtype=np.int64)
+        return Samples(embeddings[taken], [self._words(texts[i]) for i in taken], times, positions)
+
+    def _words(self, text: str) -> list[str]:
+        if not self._names:
+            return []
+        return words(self._redact(text) if self._redact else text)

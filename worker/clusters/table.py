@@ -1,4 +1,4 @@
-"""A snapshot of the clusters: what workers assign by, and the frame it travels in between processes."""
+"""A cluster table: one version of the clusters, as workers assign by it and a learner goes on from it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,42 @@ from numpy.typing import NDArray
 
 from worker.frames import Frame
 
+Floats = NDArray[np.float32]
+Numbers = NDArray[np.int64]
+
+
+def _no_rows() -> Floats:
+    return np.zeros((0, 0), dtype=np.float32)
+
+
+def _none() -> Numbers:
+    return np.zeros(0, dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """One version of the clusters; version 0 is the empty table of the warm-up.
+    """A version of the clusters; version 0 is the empty table of the warm-up.
 
-    Row i of `centres` (float32 [k, d], unit rows) is cluster `ids[i]`; `counts[i]` (int64) is its weight in learning,
-    capped; `seen[i]` (int64) is how many samples it was nearest to so far. A text less similar than `threshold` to
-    every centre is unassigned. `names` lacks clusters without a name.
+    Row i of `centres` (float32 [k, d], unit rows) is cluster `ids[i]`, and was `anchors[i]` at its birth; `counts[i]`
+    (int64) is its weight in learning, capped; `seen[i]` is how many samples it was nearest to so far, `last_ms[i]` the
+    time of the last one. A text less similar than `threshold` to every centre is unassigned. `names` lacks clusters
+    without a name. `next_id` is greater than every id ever given. Samples before `position` are learned; `at_ms` is
+    the time of the last of them.
     """
 
     name: str
     version: int = 0
     ids: tuple[int, ...] = ()
-    centres: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    seen: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    centres: Floats = field(default_factory=_no_rows)
+    anchors: Floats = field(default_factory=_no_rows)
+    counts: Numbers = field(default_factory=_none)
+    seen: Numbers = field(default_factory=_none)
+    last_ms: Numbers = field(default_factory=_none)
     threshold: float = 0.0
     names: Mapping[int, str] = field(default_factory=dict)
+    next_id: int = 1
+    position: int = 0
+    at_ms: int = 0
 
     def to_frame(self) -> Frame:
         header = {
@@ -36,20 +54,28 @@ class Table:
             "ids": self.ids,
             "threshold": self.threshold,
             "names": [self.names.get(i) for i in self.ids],
+            "next_id": self.next_id,
+            "position": self.position,
+            "at_ms": self.at_ms,
         }
-        return Frame(header, (self.centres, self.counts, self.seen))
+        return Frame(header, (self.centres, self.anchors, self.counts, self.seen, self.last_ms))
 
     @classmethod
     def from_frame(cls, frame: Frame) -> Table:
-        header, (centres, counts, seen) = frame
+        header, (centres, anchors, counts, seen, last_ms) = frame
         ids = tuple(header["ids"])
         return cls(
             name=header["name"],
             version=header["version"],
             ids=ids,
             centres=centres,
+            anchors=anchors,
             counts=counts,
             seen=seen,
+            last_ms=last_ms,
             threshold=header["threshold"],
             names={i: name for i, name in zip(ids, header["names"], strict=True) if name},
+            next_id=header["next_id"],
+            position=header["position"],
+            at_ms=header["at_ms"],
         )

@@ -20,6 +20,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.producer.transaction_manager import TransactionState
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
+from worker.kafka.codecs import refuse_missing
 from worker.kafka.reach import stop_if_lasting
 from worker.types import Batch
 
@@ -104,6 +105,7 @@ def make_producer(
     options: Mapping[str, Any], *, compression: str, delivery_timeout_s: float, **more: Any
 ) -> KafkaProducer:
     """An idempotent producer that batches what one transaction sends and gives up before its transaction does."""
+    refuse_missing(compression)
     producer: KafkaProducer = connect(
         KafkaProducer,
         **options,
@@ -121,6 +123,7 @@ def make_producer(
         **more,
     )
     ask_once_per_partition(producer)
+    take_partitions_as_given(producer)
     return producer
 
 
@@ -135,6 +138,16 @@ def ask_once_per_partition(producer: KafkaProducer) -> None:
             ask(partition)
 
     manager.maybe_add_partition_to_transaction = ask_if_new
+
+
+def take_partitions_as_given(producer: KafkaProducer) -> None:
+    """Spare the records that name their partition the client's look whether there is one, at all topics."""
+    choose = producer._partition
+
+    def take_or_choose(topic: str, partition: int | None, *serialized: Any) -> Any:
+        return choose(topic, partition, *serialized) if partition is None else partition
+
+    producer._partition = take_or_choose
 
 
 class _Unread:

@@ -14,7 +14,7 @@ import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from worker.errors import DeliveryFailed, Stop
+from worker.errors import DeliveryFailed, RecordRefused, Stop
 from worker.kafka.client import commit_transaction, committable, discard, flush, send_offsets
 from worker.kafka.failures import FENCED, check, decide
 from worker.types import Batch, Outcome, Output
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 FENCED_TWICE_S = 60.0
 BACKOFF_S, MAX_BACKOFF_S = 0.1, 10.0
+STOP_CHECK_S = 0.1
 
 
 class _Producing:
@@ -47,7 +48,10 @@ class _Producing:
         self._partitions: dict[str, int] = {}
 
     def recover(self) -> None:
-        """Replace the producer; tries until the brokers answer. Raises `Stop` where trying again cannot help."""
+        """Replace the producer; tries until the brokers answer. Raises `Stop` where trying again cannot help.
+
+        Once the worker is stopping it gives up after an attempt; without a producer each delivery fails.
+        """
         attempt = 0
         while True:
             try:
@@ -59,16 +63,24 @@ class _Producing:
                 decision = decide(error)
                 if isinstance(decision, Stop):
                     raise decision from error
-                if self._stopping():
-                    raise Stop("stopped while the brokers could not be reached") from error
                 log.warning("cannot reach the output, trying again", error=type(error).__name__, attempt=attempt + 1)
-            time.sleep(pause_s(attempt))
+            if self._pause(pause_s(attempt)):
+                log.warning("stopping while the brokers cannot be reached: what is in flight stays uncommitted")
+                self.close()
+                return
             attempt += 1
 
     def close(self) -> None:
         if self._producer is not None:
             discard(self._producer)
             self._producer = None
+
+    def _pause(self, seconds: float) -> bool:
+        """Whether the worker is stopping, as soon as it is."""
+        deadline_s = time.monotonic() + seconds
+        while not (stopping := self._stopping()) and time.monotonic() < deadline_s:
+            time.sleep(STOP_CHECK_S)
+        return stopping
 
     def _replace(self) -> None:
         self.close()
@@ -114,7 +126,7 @@ class TransactionalDelivery(_Producing):
         producer, deadline_s = self._ready(), time.monotonic() + self._timeout_s
         try:
             producer.begin_transaction()  # 1
-            futures = self._send(output for outputs in outcome.outputs for output in outputs)  # 2
+            futures = self._send(_outputs(outcome))  # 2
             flush(producer, _left_s(deadline_s))  # 3
             _check(outcome, futures)  # 4
             send_offsets(producer, committable(outcome.batch), outcome.batch.fence, _left_s(deadline_s))  # 5
@@ -146,7 +158,7 @@ class FlushingDelivery(_Producing):
     def deliver(self, outcome: Outcome) -> None:
         """1 send, 2 flush, 3 check every future, 4 commit. Raises `DeliveryFailed` or `Stop`."""
         try:
-            futures = self._send(output for outputs in outcome.outputs for output in outputs)  # 1
+            futures = self._send(_outputs(outcome))  # 1
             flush(self._ready(), self._timeout_s)  # 2
             _check(outcome, futures)  # 3
             self._commit(outcome.batch)  # 4
@@ -188,5 +200,14 @@ def _left_s(deadline_s: float) -> float:
     return left_s
 
 
+def _outputs(outcome: Outcome) -> list[Output]:
+    return [*(output for outputs in outcome.outputs for output in outputs), *outcome.extras]
+
+
 def _check(outcome: Outcome, futures: Sequence[Any]) -> None:
-    check(futures, [record for record, outputs in enumerate(outcome.outputs) for _ in outputs])
+    owners = [record for record, outputs in enumerate(outcome.outputs) for _ in outputs]
+    check(futures[: len(owners)], owners)
+    try:
+        check(futures[len(owners) :], [0] * len(outcome.extras))
+    except RecordRefused as refused:  # no record of the input is to blame
+        raise Stop(f"topic {outcome.extras[0].topic} does not take what the worker writes there: {refused}") from None

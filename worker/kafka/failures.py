@@ -10,6 +10,7 @@ from typing import Any
 from kafka import errors
 
 from worker.errors import DeliveryFailed, DeliveryRefused, RecordRefused, Stop, TagstreamError, Unreachable
+from worker.kafka.codecs import unreadable
 
 REFUSED = (
     errors.IllegalGenerationError,
@@ -52,6 +53,8 @@ def decide(error: Exception) -> TagstreamError:
         return RecordRefused(f"a topic does not take a record ({name})", "output_refused")
     if isinstance(error, errors.KafkaConfigurationError):
         return Stop(f"the Kafka client refuses its settings: {error}")
+    if isinstance(error, errors.UnsupportedCodecError):
+        return unreadable(str(error))
     if isinstance(error, FENCED):
         return DeliveryFailed(f"{name}: {error}", "fenced")
     return DeliveryFailed(f"{name}: {error}", "timed_out" if isinstance(error, errors.KafkaTimeoutError) else "other")

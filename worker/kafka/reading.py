@@ -59,6 +59,7 @@ class Reader:
         left = {TopicPartition(*p): ends[p] for p, start in starts.items() if start < ends[p]}
         with explained():
             self.consumer.assign(list(left))
+            self.consumer.resume(*left)  # one that was read before is still paused: an assignment keeps what was there
             for partition in left:
                 self.consumer.seek(partition, starts[Partition(*partition)])
         while left:
@@ -72,6 +73,29 @@ class Reader:
             for partition in done:
                 self.consumer.pause(partition)
                 del left[partition]
+
+    def read_settled(self, partition: Partition) -> Iterator[Record]:
+        """All records up to the end, behind the transactions that are open now: waits until each is decided."""
+        key = TopicPartition(*partition)
+        with explained():
+            self.consumer.assign([key])
+            self.consumer.resume(key)
+            self.consumer.seek(key, self.consumer.beginning_offsets([key])[key])
+        while True:
+            with explained():
+                polled = self.consumer.poll(timeout_ms=POLL_MS)
+                position, end = self.consumer.position(key), self.consumer.highwater(key)
+            for consumed in polled.get(key, ()):
+                yield record_of(consumed)
+            if end is not None and position >= end:
+                return
+
+    def offset_at(self, partition: Partition, time_ms: int) -> int | None:
+        """Of the first record at that time or later; None where there is none."""
+        key = TopicPartition(*partition)
+        with explained():
+            found = self.consumer.offsets_for_times({key: time_ms})[key]
+        return None if found is None else int(found.offset)
 
     def follow(self, starts: Mapping[Partition, int]) -> Iterator[list[Record]]:
         """Records in pieces as they come, for ever; an empty piece when there is nothing new."""

@@ -18,6 +18,7 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 from worker.errors import Stop
 from worker.inflight import InFlight
 from worker.kafka.client import committable
+from worker.kafka.codecs import CODECS, importable_codecs
 from worker.kafka.damage import Damage
 from worker.kafka.ends import Ends
 from worker.kafka.failures import decide
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 
 DRAIN_CHECK_S = 0.005
 ASK_TIMEOUT_S = 10.0
+LEAVE_TIMEOUT_S = 3.0  # one request; a stop waits for it, also where nobody answers
 
 
 class KafkaSource:
@@ -76,6 +78,7 @@ class KafkaSource:
         self._presence = Presence(() if reading.pattern else reading.topics)
         self._answering = True
         self._spoiled = self._closed = False
+        _warn_of_codecs()
         self._open()
 
     # Any thread.
@@ -164,7 +167,7 @@ class KafkaSource:
     def close(self) -> None:
         self._closed = True
         try:
-            self._consumer.close(autocommit=False, timeout_ms=self._drain_timeout_s * 1000)
+            self._consumer.close(autocommit=False, timeout_ms=min(self._drain_timeout_s, LEAVE_TIMEOUT_S) * 1000)
         except Exception as error:  # leaving is a courtesy: the session times out without it
             log.warning("the consumer did not close cleanly", error=type(error).__name__)
 
@@ -366,6 +369,14 @@ class KafkaSource:
         for tp in assigned:
             self._consumer.seek(tp, 0)
         self._events.assigned(frozenset(Partition(*tp) for tp in assigned))
+
+
+def _warn_of_codecs() -> None:
+    for name, there in importable_codecs().items():
+        if not there:
+            log.warning(
+                "input in a codec cannot be read, the first of it will stop us", codec=name, install=CODECS[name]
+            )
 
 
 def _stop_or_warn(error: KafkaError, doing: str) -> None:

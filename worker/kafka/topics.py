@@ -14,11 +14,24 @@ from worker.kafka.client import connect
 from worker.kafka.failures import explained
 from worker.kafka.security import Connection
 
-Purpose = Literal["input", "output", "dead letters", "replay"]
+Purpose = Literal[
+    "input", "output", "dead letters", "replay", "feedback", "clusters", "cluster samples", "cluster events"
+]
 NO_ERROR, UNKNOWN_TOPIC = 0, 3
 READY_TIMEOUT_MS = 30_000
 SHOWN_CONFIGS = ("cleanup.policy", "max.message.bytes", "min.insync.replicas", "retention.ms")
 MONTH_MS = 30 * 24 * 3600 * 1000
+# One partition each: the order of a table's versions, and there is one learner. Its window is a day of samples, or as
+# many as a busy topic has in a gigabyte.
+CLUSTER_CONFIGS: dict[Purpose, dict[str, str]] = {
+    "clusters": {"cleanup.policy": "compact"},
+    "cluster samples": {
+        "cleanup.policy": "delete",
+        "retention.ms": str(2 * 24 * 3600 * 1000),
+        "retention.bytes": str(1024**3),
+    },
+    "cluster events": {"cleanup.policy": "delete", "retention.ms": "-1"},
+}
 # A dead letter is its original and a few headers: at the broker's default limit the original alone would just fit.
 DEAD_LETTER_BYTES = 1_048_588 + 64 * 1024
 
@@ -59,19 +72,28 @@ def required_topics(
     outputs: Sequence[str],
     dead_letter: str,
     replay: str | None,
+    feedback: str | None = None,
+    clusters: Sequence[str] = (),
     partitions: int,
     replication_factor: int,
 ) -> tuple[TopicSpec, ...]:
-    """Each topic once, inputs first. A name in several roles keeps the more particular one."""
+    """Each topic once, inputs first. A name in several roles keeps the more particular one.
+
+    `clusters` are the topics of the table, of its samples and of its events, or none.
+    """
     month = {"cleanup.policy": "delete", "retention.ms": str(MONTH_MS), "max.message.bytes": str(DEAD_LETTER_BYTES)}
     roles: dict[str, tuple[Purpose, dict[str, str]]] = {name: ("input", {}) for name in inputs}
     roles |= {name: ("output", {"cleanup.policy": "delete"}) for name in outputs}
     roles[dead_letter] = ("dead letters", month)
     if replay is not None:
         roles[replay] = ("replay", month)
+    if feedback is not None:  # what people have said by hand is not to be said again
+        roles[feedback] = ("feedback", {"cleanup.policy": "delete", "retention.ms": "-1"})
+    for name, purpose in zip(clusters, CLUSTER_CONFIGS, strict=False):
+        roles[name] = (purpose, dict(CLUSTER_CONFIGS[purpose]))
     safe = {"min.insync.replicas": "2"} if replication_factor >= 3 else {}
     return tuple(
-        TopicSpec(name, purpose, partitions, replication_factor, {**configs, **safe})
+        TopicSpec(name, purpose, 1 if name in clusters else partitions, replication_factor, {**configs, **safe})
         for name, (purpose, configs) in roles.items()
     )
 
@@ -81,7 +103,17 @@ def shortcomings(spec: TopicSpec, found: TopicState | None) -> list[str]:
     if found is None:
         return [f"topic {spec.name} ({spec.purpose}) does not exist: make it with `tagstream topics create`"]
     wrong: list[str] = []
-    if found.is_compacted and spec.purpose != "input":
+    if spec.purpose == "clusters" and found.configs and not found.is_compacted:
+        wrong.append(
+            f"topic {spec.name} (clusters) has cleanup.policy={found.configs.get('cleanup.policy')}, which forgets"
+            " clusters: set it to compact"
+        )
+    if spec.purpose in CLUSTER_CONFIGS and found.partitions != 1:
+        wrong.append(
+            f"topic {spec.name} ({spec.purpose}) has {found.partitions} partitions, and what is on it has one order:"
+            " delete it and make it with `tagstream topics create`, or choose another name"
+        )
+    if found.is_compacted and spec.purpose not in ("input", "clusters"):
         unless = ", unless every record of the input has a key" if spec.purpose == "output" else ""
         wrong.append(
             f"topic {spec.name} ({spec.purpose}) has cleanup.policy={found.configs['cleanup.policy']}, which drops all "

@@ -1,0 +1,102 @@
+"""A table while it is being changed: every change of ids is an event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from worker.clusters.lineage import Event, Kind
+from worker.clusters.spherical import Matrix, normalise
+from worker.clusters.table import Table
+
+
+class Draft:
+    """Clusters by place; `origins[i]` are the places of the old table that place i goes on with, none of a new one."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.ids = list(table.ids)
+        self.centres = table.centres.copy()
+        self.anchors = table.anchors.copy()
+        self.counts = table.counts.copy()
+        self.seen = table.seen.copy()
+        self.last_ms = table.last_ms.copy()
+        self.origins: list[tuple[int, ...]] = [(place,) for place in range(len(self.ids))]
+        self.next_id = table.next_id
+        self.events: list[Event] = []
+
+    def merge(self, one: int, other: int, cap: int) -> int:
+        """The heavier keeps its id; the place of the other is free then, and returned."""
+        kept, gone = (one, other) if self.counts[one] >= self.counts[other] else (other, one)
+        self._tell("merged", (kept, gone), (self.ids[kept],), int(self.counts[gone]), "they had become one topic")
+        weights = self.counts[[kept, gone]].astype(np.float32)
+        self.centres[kept] = normalise((weights @ self.centres[[kept, gone]])[None])[0]
+        self.counts[kept] = min(self.counts[kept] + self.counts[gone], cap)
+        self.seen[kept] += self.seen[gone]
+        self.last_ms[kept] = max(self.last_ms[kept], self.last_ms[gone])
+        self.origins[kept] += self.origins[gone]
+        return gone
+
+    def retire(self, place: int) -> int:
+        """The place is free then, and returned."""
+        self._tell("retired", (place,), (), int(self.counts[place]), "no text has come near it for long")
+        return place
+
+    def split(self, place: int, free: int | None, halves: Matrix, counts: list[int]) -> None:
+        """The half nearer to what the id meant at first keeps it, the other gets a new one, in the free place."""
+        kept = int((halves @ self.anchors[place]).argmax())
+        parent, new = self.ids[place], self._new_id()
+        self.events.append(
+            Event("split", (parent,), (parent, new), self._table.at_ms, counts[1 - kept], "it held two topics")
+        )
+        self.centres[place], self.counts[place] = halves[kept], max(counts[kept], 1)
+        born = (new, halves[1 - kept], max(counts[1 - kept], 1))
+        if free is None:
+            self._append(*born)
+        else:
+            self._replace(free, *born)
+
+    def drift(self, place: int) -> None:
+        """It means something else by now: a new id for what is there."""
+        old, new = self.ids[place], self._new_id()
+        self.events.append(
+            Event("drifted", (old,), (new,), self._table.at_ms, int(self.counts[place]), "its topic has moved away")
+        )
+        self.ids[place], self.anchors[place], self.seen[place] = new, self.centres[place], 0
+
+    def done(self) -> Table:
+        """The same version still: who publishes counts them."""
+        return replace(
+            self._table,
+            ids=tuple(self.ids),
+            centres=self.centres,
+            anchors=self.anchors,
+            counts=self.counts,
+            seen=self.seen,
+            last_ms=self.last_ms,
+            next_id=self.next_id,
+        )
+
+    def _new_id(self) -> int:
+        self.next_id += 1
+        return self.next_id - 1
+
+    def _tell(self, kind: Kind, parents: tuple[int, ...], children: tuple[int, ...], count: int, reason: str) -> None:
+        self.events.append(
+            Event(kind, tuple(self.ids[place] for place in parents), children, self._table.at_ms, count, reason)
+        )
+
+    def _replace(self, place: int, new: int, centre: Matrix, count: int) -> None:
+        self.ids[place], self.origins[place] = new, ()
+        self.centres[place] = self.anchors[place] = centre
+        self.counts[place], self.seen[place], self.last_ms[place] = count, count, self._table.at_ms
+
+    def _append(self, new: int, centre: Matrix, count: int) -> None:
+        self.ids.append(new)
+        self.origins.append(())
+        self.centres = np.concatenate((self.centres, centre[None]))
+        self.anchors = np.concatenate((self.anchors, centre[None]))
+        self.counts = np.append(self.counts, count)
+        self.seen = np.append(self.seen, count)
+        self.last_ms = np.append(self.last_ms, self._table.at_ms)
