@@ -97,6 +97,17 @@ def test_texts_from_elsewhere_are_judged_whole(call: Any, data: Path, model: Pat
     assert (found["temperature_from"], found["baselines"]) == ("nowhere", [])
 
 
+def test_of_many_rows_a_sample_is_judged(call: Any, data: Path, model: Path) -> None:
+    """No more are held than asked for; the same seed draws the same ones, each in the part that it was in."""
+    asked = (data, "--model", model, "--json", "--no-baseline", "--max-examples", "60", "--seed", "1")
+    found = json.loads(call(*asked)[1])
+    parts = found["facts"]["texts"]
+    assert parts["train"] + parts["valid"] + parts["test"] == 60
+    assert 0 < parts["judged"] == parts["test"] < 32
+    assert found["facts"]["dropped"] == {"not_sampled": 56}
+    assert json.loads(call(*asked)[1]) == found
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

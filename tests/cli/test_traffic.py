@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import headers
-from worker.cli.traffic import human_line, json_line, message, paced
+from worker.cli import traffic
+from worker.cli.traffic import human_line, json_line, mails, message, messages, paced, verdict
+from worker.errors import SettingsError
 from worker.types import Header, Record
 
 RESULT = {
@@ -37,6 +40,19 @@ def _record(value: bytes | None, *told: Header) -> Record:
 def test_a_line_becomes_a_message(line: bytes, key: bytes | None, value: bytes) -> None:
     """An object goes as it is, anything else as the text of one."""
     assert message(line, "user") == (key, value)
+
+
+def test_a_file_is_sent_line_by_line() -> None:
+    """Line ends and blank lines are not sent; raw lines go as they are."""
+    lines = [b"one\r\n", b" \n", b"two"]
+    assert list(messages(lines, None, raw=False)) == [(None, b'{"text":"one"}'), (None, b'{"text":"two"}')]
+    assert list(messages(lines, None, raw=True)) == [(None, b"one"), (None, b"two")]
+
+
+def test_an_mbox_is_sent_mail_by_mail() -> None:
+    """Lines of a mail stay together, its blank ones too."""
+    mbox = [b"From a  Mon\n", b"Subject: 1\n", b"\n", b"x\n", b"\n", b"From b  Tue\n", b"Subject: 2\n", b"\n", b"y\n"]
+    assert [value.strip() for _, value in mails(mbox, 1000)] == [b"Subject: 1\n\nx", b"Subject: 2\n\ny"]
 
 
 @given(st.binary())
@@ -110,3 +126,26 @@ def test_a_line_for_programs_is_one_object() -> None:
     assert (told["topic"], told["partition"], told["offset"]) == ("tagged", 1, 5)
     assert (told["value"], told["headers"]) == ({"id": 1}, [["a", None]])
     assert json.loads(json_line(_record(b"\xff\n")))["value"] == "\\xff\n"
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        pytest.param(_record(json.dumps(RESULT).encode()), "spam", id="tagged"),
+        pytest.param(_record(json.dumps(RESULT | {"label": None}).encode()), "-", id="without a label"),
+        pytest.param(_record(b"a mail", Header(headers.LABEL, b"ham")), "ham", id="original"),
+        pytest.param(_record(b'{"label": "of the sender"}', Header(headers.LABEL, b"ham")), "ham", id="original, JSON"),
+        pytest.param(_record(b"\xff", Header(headers.ERROR_REASON, b"not_utf8")), "not_utf8", id="dead letter"),
+        pytest.param(_record(None), "-", id="null"),
+    ],
+)
+def test_records_are_counted_by_what_became_of_them(record: Record, expected: str) -> None:
+    """`tail --count` counts labels, and dead letters by their reason."""
+    assert verdict(record) == expected
+
+
+def test_a_count_that_would_never_be_shown_is_refused() -> None:
+    """`tail --count` without an end says which options give it one."""
+    ran = CliRunner().invoke(traffic.tail, ["--count"])
+    assert isinstance(ran.exception, SettingsError)
+    assert "--until end" in str(ran.exception)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.training.corpora import corpus_of, tiny_encoder
 from worker.cli import main as cli
-from worker.cli.train import parse_tune
+from worker.cli.ways import parse_tune
 from worker.errors import SettingsError
 from worker.training.corpus import SPLITS
 

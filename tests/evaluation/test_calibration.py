@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.evaluation.cases import answers, drawn, multi, shuffled, single
 from worker.evaluation.answers import Answers, Kind
-from worker.evaluation.calibration import SHARPEST, calibration_of, fit_temperature, logits_of, tempered
+from worker.evaluation.calibration import PRIOR_TEXTS, calibration_of, fit_temperature, logits_of, tempered
 
 
 def test_calibration_error_by_hand() -> None:
@@ -49,10 +49,24 @@ def test_scores_that_are_true_are_seldom_called_wrong() -> None:
     assert all(ece.low <= ece.value for ece in found)
 
 
-def test_a_part_without_errors_does_not_make_scores_endless() -> None:
-    """Validation texts that are all right ask for more and more sureness: it ends at a bound."""
-    found = single(*[("ham", [0.6, 0.2, 0.2])] * 5)
-    assert fit_temperature(found) == pytest.approx(SHARPEST)
+@pytest.mark.parametrize("texts", [5, 50, 250])
+def test_a_part_without_errors_does_not_make_scores_endless(texts: int) -> None:
+    """Five texts that are all right are no reason to be sure, hundreds are: as if ten more had been seen."""
+    found = single(*[("ham", [0.6, 0.2, 0.2])] * texts)
+    sure = tempered(found, fit_temperature(found)).scores[0, 0]
+    assert sure == pytest.approx((texts + 0.6 * PRIOR_TEXTS) / (texts + PRIOR_TEXTS))
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
+def test_temperatures_of_few_texts_do_no_harm(sharpness: float) -> None:
+    """Those of twenty texts, on all others: on average better than none, or hardly worse where none is right."""
+    others = drawn(n=3000, seed=99, sharpness=sharpness)
+
+    def loss(temperature: float) -> float:
+        return float(-np.log(tempered(others, temperature).scores[others.truth]).mean())
+
+    few = [fit_temperature(drawn(n=20, seed=seed, sharpness=sharpness)) for seed in range(20)]
+    assert np.mean([loss(temperature) for temperature in few]) < loss(1.0) + 0.02
 
 
 @given(answers(), st.floats(0.2, 10))

@@ -63,7 +63,7 @@ def test_wrong_options(tmp_path: Path, columns: dict[str, Any], says: str) -> No
         ("data.jsonl", '[{"text": "a"}]', "is one JSON array: write one object a line"),
         ("data.json", '{\n"text": "a"}', "line 1 is not a JSON object; is it what its ending says?"),
         ("data.csv.gz", GOOD, "its compressed data is damaged"),
-        ("data.csv.gz", gzip.compress(GOOD.encode() * 9)[:40], "its compressed data is damaged"),
+        ("data.csv.gz", gzip.compress(GOOD.encode() * 9, mtime=0)[:40], "its compressed data is damaged"),
         ("data.csv.bz2", GOOD, "unpack it, or use .gz"),
         ("data.parquet", GOOD, "is damaged or no Parquet file"),
         ("data.parquet.gz", GOOD, "undo the .gz with gunzip"),

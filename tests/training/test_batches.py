@@ -47,7 +47,7 @@ def test_little_is_padded() -> None:
 def test_rows_are_padded_on_the_right() -> None:
     """To the longest, with the model's own padding token, which the mask leaves out."""
     rows = [
-        Row(input_ids=np.array(ids, np.int32), labels=np.asarray(label, np.int64), characters=9)
+        Row(input_ids=np.array(ids, np.int32), labels=np.asarray(label, np.int64), text="")
         for ids, label in (([2, 7, 3], 1), ([2, 3], 0))
     ]
     batch = Padding(1)(rows)

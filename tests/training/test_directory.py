@@ -21,6 +21,14 @@ def test_it_takes_the_place_of_the_old_one_at_the_end(tmp_path: Path) -> None:
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_whoever_may_list_it_may_read_its_weights(tmp_path: Path) -> None:
+    """safetensors keeps a file to its owner; a worker in a container is somebody else."""
+    with new_directory(tmp_path / "spam") as built:
+        built.chmod(0o755)
+        (built / "head.safetensors").touch(mode=0o600)
+    assert (tmp_path / "spam" / "head.safetensors").stat().st_mode & 0o777 == 0o644
+
+
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     """Nothing half-written stays behind; a full disk is one line."""
     out = tmp_path / "spam"

@@ -83,7 +83,7 @@ def test_the_scale_of_characters_is_in_their_weights(
     monkeypatch.setattr(head, "CHARACTER_SCALES", (0.001,))
     train(encoder, tmp_path / "model", corpus_of(["a", "b"]), features="embedding+characters")
     saved = load_file(tmp_path / "model" / "head.safetensors")
-    assert np.abs(saved["characters"]).max() < 1e-4 * np.abs(saved["weight"]).max()
+    assert np.abs(saved["ngrams"]).max() < 1e-4 * np.abs(saved["weight"]).max()
 
 
 def test_a_list_of_labels_gives_sigmoids(encoder: Path, tmp_path: Path) -> None:

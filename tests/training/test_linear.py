@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from worker.evaluation.answers import Answers
 from worker.evaluation.calibration import tempered
-from worker.training.linear import STRENGTHS, USUAL, Linear, Part, fit, probabilities
+from worker.training.linear import STRENGTHS, TOLERANCE, USUAL, Linear, Part, fit, probabilities
 from worker.training.progress import Silence
 
 RANDOM = np.random.default_rng(5)
@@ -29,7 +29,7 @@ def test_it_is_sklearns_regression(labels: int) -> None:
     """Without validation, to the digit, also for two labels, of which sklearn keeps one row."""
     train = part(200, labels, noise=0.5)
     found = fit("single", train, None, balanced=False, seed=0, progress=Silence())
-    model = LogisticRegression(C=USUAL, max_iter=1000).fit(train.features, train.truth.argmax(axis=1))
+    model = LogisticRegression(C=USUAL, max_iter=1000, tol=TOLERANCE).fit(train.features, train.truth.argmax(axis=1))
     scores = probabilities("single", found.logits(train.features))
     np.testing.assert_allclose(scores, model.predict_proba(train.features), atol=1e-3)
     assert found.weight.shape == (labels, labels + 3)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.options import print_json, with_json, with_settings
-from worker.errors import Stop, TagstreamError
+from worker.errors import SettingsError, Stop, TagstreamError
 
 if TYPE_CHECKING:
     from worker.checks.finding import Finding
@@ -57,6 +57,7 @@ def check(settings: Settings) -> Iterator[Finding]:
 
     yield ok("settings", "", "valid")
     yield from _machine()
+    yield from _languages(settings)
     yield from _model(settings)
     connection = Connection.of(settings.kafka)
     reached = False
@@ -71,9 +72,24 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 def _machine() -> Iterator[Finding]:
     from worker.checks import machine
+    from worker.kafka.codecs import importable_codecs
 
-    yield machine.judge_codecs(machine.importable_codecs())
+    yield machine.judge_codecs(importable_codecs())
     yield machine.judge_checksums(machine.has_fast_checksums())
+
+
+def _languages(settings: Settings) -> Iterator[Finding]:
+    from worker.checks.finding import error, ok
+    from worker.text.language import LanguageIdentifier
+
+    if not settings.text.identify_language:
+        return
+    try:
+        LanguageIdentifier()
+        yield ok("languages", "", "py3langid names those of texts whose sender does not")
+    except SettingsError as failure:
+        what, _, do = str(failure).rpartition(": ")
+        yield error("languages", "", what, do)
 
 
 def _model(settings: Settings) -> Iterator[Finding]:

@@ -40,8 +40,9 @@ EXTRA = "the page needs matplotlib and jinja2: pip install 'tagstream[train]'"
 @click.option(
     "--errors", type=click.IntRange(0), default=0, metavar="N", help="Show the N surest errors, texts and all."
 )
+@click.option("--max-examples", type=click.IntRange(2), metavar="N", help="Hold and use a sample of so many rows.")
 @click.option("--no-baseline", is_flag=True, help="Leave TF-IDF with linear models out.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap and of the baselines.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of bootstrap, baselines and sample.")
 @with_json
 def command(
     data: tuple[Path, ...],
@@ -51,6 +52,7 @@ def command(
     goals: tuple[str, ...],
     page: Path | None,
     errors: int,
+    max_examples: int | None,
     no_baseline: bool,
     seed: int,
     as_json: bool,
@@ -72,7 +74,7 @@ def command(
     app.settle_environment()
     targets = [parse_target(goal) for goal in goals]
     _refuse_page(page)
-    corpus = _read(data, columns, part)
+    corpus = _read(data, columns, part, max_examples, seed)
     folder = _folder(model, corpus, targets)
     test, valid = corpus.of("valid" if part == "valid" else "test"), corpus.valid if part == "test" else ()
     if targets and not valid:
@@ -109,10 +111,11 @@ def _refuse_page(page: Path | None) -> None:
         raise SettingsError(f"cannot write {page}: {'it is a directory' if page.is_dir() else 'no such directory'}")
 
 
-def _read(data: Sequence[Path], columns: Columns, part: Part) -> Corpus:
+def _read(data: Sequence[Path], columns: Columns, part: Part, max_examples: int | None, seed: int) -> Corpus:
     from worker.training.reading import read_corpus
 
-    corpus = read_corpus(list(data), columns=columns, into="test" if part == "all" else None)
+    into: Literal["test"] | None = "test" if part == "all" else None
+    corpus = read_corpus(list(data), columns=columns, max_examples=max_examples, seed=seed, into=into)
     for note in corpus.notes:
         _say(note)
     if not corpus.of("valid" if part == "valid" else "test"):

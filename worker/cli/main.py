@@ -35,6 +35,7 @@ COMMANDS = {
     "produce": Entry("worker.cli.traffic", "Send texts from a file or stdin to a topic.", "produce"),
     "tail": Entry("worker.cli.traffic", "Show results as they come.", "tail"),
     "dlq": Entry("worker.cli.dlq", "List, show and replay dead letters."),
+    "feedback": Entry("worker.cli.feedback", "Collect corrections into a labelled set."),
     "broker": Entry("worker.cli.broker", "Run the embedded broker, for development."),
     "train": Entry("worker.cli.train", "Train a model on labelled texts."),
     "evaluate": Entry("worker.cli.evaluate", "Judge a model by labelled texts, beside TF-IDF."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,18 @@ from typing import Any
 import click
 
 Command = Callable[..., Any]
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
+    """A time in seconds, or such as 90s, 15m, 2h; the command gets seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d+\.?\d*)([smh]?)", str(value))
+        if match is None or not float(match[1]):
+            self.fail(f"{value!r} is not a time; write seconds, or such as 90s, 15m, 2h", param, ctx)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def with_settings(command: Command) -> Command:

@@ -66,6 +66,8 @@ def needed(settings: Settings) -> tuple[TopicSpec, ...]:
         outputs=[name for name in settings.output_topics() if name != settings.dead_letter.topic],
         dead_letter=settings.dead_letter.topic,
         replay=replay,
+        feedback=settings.feedback.topic,
+        clusters=settings.cluster_topics(),
         partitions=settings.kafka.partitions,
         replication_factor=settings.kafka.replication_factor,
     )

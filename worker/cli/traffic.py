@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from worker.cli.options import print_json, with_json, with_settings
-from worker.errors import Stop
+from worker.errors import SettingsError, Stop
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -25,19 +26,31 @@ MAX_UNACKNOWLEDGED = 5000  # the client does not bound its memory
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--key-field", metavar="NAME", help="Top-level field of the JSON objects that becomes the key.")
 @click.option("--raw", is_flag=True, help="Send each line as it is, whatever it is.")
+@click.option("--mbox", is_flag=True, help="FILE is an mbox, one record a mail; known by the endings .mbox, .eml.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Records a second; default: as fast as it goes.")
 @with_settings
 @with_json
 def produce(
-    topic: str, file: IO[bytes], key_field: str | None, raw: bool, rate: float | None, settings: Settings, as_json: bool
+    topic: str,
+    file: IO[bytes],
+    key_field: str | None,
+    raw: bool,
+    mbox: bool,
+    rate: float | None,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
-    """Send the lines of FILE (default: stdin) to TOPIC.
+    """Send the lines of FILE (default: stdin) to TOPIC, or the mails of an mbox.
 
     A line that is a JSON object is sent as it is; any other becomes {"text": line}. Blank lines are passed over.
     """
+    from worker.files.formats import guess
+
     began = time.monotonic()
-    lines = (line.rstrip(b"\r\n") for line in file)
-    records = ((None, line) if raw else message(line, key_field) for line in lines if line.strip())
+    if mbox or guess(Path(file.name).suffix, "text", b"") == "mbox":
+        records = mails(file, settings.text.max_bytes)
+    else:
+        records = messages(file, key_field, raw=raw)
     sent = _send(settings, topic, paced(records, rate))
     seconds = time.monotonic() - began
     if as_json:
@@ -49,10 +62,20 @@ def produce(
 @click.command()
 @click.argument("topics", nargs=-1)
 @click.option("--from-beginning", is_flag=True, help="Everything that is there, not only what comes.")
-@click.option("-n", "count", type=click.IntRange(1), help="Stop after so many records.")
+@click.option("-n", "most", type=click.IntRange(1), help="Stop after so many records.")
+@click.option("--until", type=click.Choice(["end"]), help="Stop at the end of what is there.")
+@click.option("--count", is_flag=True, help="At the end, only how many of each topic and label, or reason.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a record, the message in it.")
 @with_settings
-def tail(topics: tuple[str, ...], from_beginning: bool, count: int | None, as_json: bool, settings: Settings) -> None:
+def tail(
+    topics: tuple[str, ...],
+    from_beginning: bool,
+    most: int | None,
+    until: str | None,
+    count: bool,
+    as_json: bool,
+    settings: Settings,
+) -> None:
     """Show the records of TOPICS (default: all outputs) as they are committed.
 
     A result is a line of label, score, topic, cluster and id; texts are only shown with --json.
@@ -60,12 +83,32 @@ def tail(topics: tuple[str, ...], from_beginning: bool, count: int | None, as_js
     from worker.kafka.reading import Reader
     from worker.kafka.security import Connection
 
+    if count and not (until or most):
+        raise SettingsError("--count waits for an end: give --until end, or -n")
     with Reader(Connection.of(settings.kafka).client_options()) as reader:
         spans = reader.spans(reader.partitions(topics or settings.output_topics()))
         starts = {partition: span[0] if from_beginning else span[1] for partition, span in spans.items()}
-        records = itertools.chain.from_iterable(reader.follow(starts))
-        for record in itertools.islice(records, count):
+        ends = {partition: span[1] for partition, span in spans.items()}
+        pieces = reader.read(starts, ends) if until else reader.follow(starts)
+        records = itertools.islice(itertools.chain.from_iterable(pieces), most)
+        if count:
+            _show_counts(Counter((record.topic, verdict(record)) for record in records), as_json=as_json)
+            return
+        for record in records:
             click.echo(json_line(record) if as_json else human_line(record))
+
+
+def mails(file: Iterable[bytes], most: int) -> Iterator[tuple[bytes | None, bytes]]:
+    """A record for each mail of an mbox, without the line that begins it; of a mail above `most` bytes so much."""
+    from worker.files.formats import mbox_values
+
+    return ((None, mail) for mail in mbox_values(file, most))
+
+
+def messages(file: Iterable[bytes], key_field: str | None, *, raw: bool) -> Iterator[tuple[bytes | None, bytes]]:
+    """A record for each line that shows anything."""
+    lines = (line.rstrip(b"\r\n") for line in file)
+    return ((None, line) if raw else message(line, key_field) for line in lines if line.strip())
 
 
 def message(line: bytes, key_field: str | None = None) -> tuple[bytes | None, bytes]:
@@ -104,6 +147,16 @@ def human_line(record: Record) -> str:
     return _line(told.get(headers.LABEL), score, record.topic, cluster, told.get(headers.ID, str(record)))
 
 
+def verdict(record: Record) -> str:
+    """Its label, a dead letter's reason, or - where there is neither."""
+    from schemas import headers
+
+    told = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
+    value = _json(record.value or b"")
+    label = value.get("label") if isinstance(value, dict) and "schema_version" in value else told.get(headers.LABEL)
+    return told.get(headers.ERROR_REASON) or label or "-"
+
+
 def json_line(record: Record) -> str:
     """One object: coordinates, key, headers, and the value as JSON if it is, else as text."""
     import orjson
@@ -119,6 +172,15 @@ def json_line(record: Record) -> str:
         "value": value if value is not None else _text(record.value),
     }
     return orjson.dumps(told).decode()
+
+
+def _show_counts(counts: Counter[tuple[str, str]], *, as_json: bool) -> None:
+    if as_json:
+        rows = [{"topic": topic, "label": label, "records": count} for (topic, label), count in sorted(counts.items())]
+        print_json({"counts": rows})
+        return
+    for (topic, label), count in sorted(counts.items()):
+        click.echo(f"{_fit(topic, 24)} {_fit(label, 24)} {count:>9,}")
 
 
 def _send(settings: Settings, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> int:

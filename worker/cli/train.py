@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from worker.cli.options import print_json, with_columns, with_json, with_settings
+from worker.cli.replacing import Replacing
+from worker.cli.ways import Way, with_way
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -17,22 +18,15 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.training.columns import Columns
     from worker.training.corpus import Corpus
-    from worker.training.finish import Trained
     from worker.training.job import Job
     from worker.training.progress import Progress
-
-Features = Literal["embedding", "embedding+characters"]
-FEATURES: tuple[Features, ...] = ("embedding", "embedding+characters")
 
 
 @click.command("train")
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--base", required=True, metavar="MODEL", help="What to start from: a directory, a hub id or minilm.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The model directory.")
-@click.option("--tune", default="head", show_default=True, metavar="WHAT", help="head, top:N (layers) or full.")
-@click.option(
-    "--features", type=click.Choice(FEATURES), default=FEATURES[0], show_default=True, help="What a head reads."
-)
+@with_way
 @with_columns
 @click.option("--target", "goals", multiple=True, metavar="M=GOAL:LABEL", help="E.g. precision=0.99:spam; a threshold.")
 @click.option(
@@ -43,7 +37,14 @@ FEATURES: tuple[Features, ...] = ("embedding", "embedding+characters")
     help="balanced: rare labels weigh as much as frequent ones.",
 )
 @click.option("--max-examples", type=click.IntRange(2), metavar="N", help="Use a sample of so many.")
+@click.option(
+    "--feedback",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Corrections to learn from, too; the model in OUT is replaced unless the new one is worse.",
+)
 @click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="For embeddings; default: OUT.cache.")
+@click.option("--no-baseline", is_flag=True, help="Leave TF-IDF with linear models out of the model card.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same model.")
 @with_settings
 @with_json
@@ -52,13 +53,14 @@ def command(
     data: tuple[Path, ...],
     base: str,
     out: Path,
-    tune: str,
-    features: Features,
+    way: Way,
     columns: Columns,
     goals: tuple[str, ...],
     class_weights: str,
     max_examples: int | None,
+    feedback: Path | None,
     cache: Path | None,
+    no_baseline: bool,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -67,54 +69,45 @@ def command(
     A head learns on the frozen base in seconds to minutes; top:N and full train the base's layers. Temperature and
     thresholds come from the validation part, the figures of the model card from the test part. Settings say how texts
     are prepared (text) and where the model runs (model.device); give those that the worker will have.
+
+    With --feedback, a file of `tagstream feedback collect`, the model in OUT is the one in use. The new one is compared
+    with it on the test parts of data and corrections. Worse, it is kept in OUT.refused, and the exit code is 1.
     """
     from worker import app, logs, rules
     from worker.cli.training import Terminal, summary
+    from worker.cli.ways import refuse_base, train
     from worker.evaluation.thresholds import parse_target
     from worker.training.job import Job
 
     logs.configure("warning", "console")
     app.settle_environment()
-    targets, top = tuple(map(parse_target, goals)), parse_tune(tune)
-    if top is not None:
-        _refuse_layers(features)
+    targets = tuple(map(parse_target, goals))
     folder = _base(base, out, settings)
-    preparation = rules.make_preparation(settings)
+    refuse_base(way, folder)
+    replacing = Replacing.of(out, feedback)
     progress = Terminal()
     corpus = _read(data, columns, max_examples, seed, progress)
+    held = replacing.corrected(corpus, progress) if replacing else None
+    corpus = held.corpus if held else corpus
     _refuse_targets(targets, corpus)
-    job = Job(folder, out, tune, preparation, targets, class_weights == "balanced", seed)
-    corpus = _prepared(corpus, job)
-    trained = (
-        _head(corpus, job, features, settings, cache or out.with_name(f"{out.name}.cache"), progress)
-        if top is None
-        else _layers(corpus, job, top, settings, progress)
+    job = Job(
+        folder,
+        replacing.place if replacing else out,
+        way.tune,
+        rules.make_preparation(settings),
+        targets,
+        class_weights == "balanced",
+        seed,
+        beside=not no_baseline,
     )
-    if as_json:
+    corpus = _prepared(corpus, job)
+    trained = train(way, corpus, job, settings, cache or out.with_name(f"{out.name}.cache"), progress)
+    if replacing and held:
+        replacing.end(trained, held, settings, seed, as_json, progress)
+    elif as_json:
         print_json(trained)
     else:
         click.echo(summary(trained), nl=False)
-
-
-def parse_tune(written: str) -> int | Literal["full"] | None:
-    """How many layers; None for a head alone. Raises `SettingsError`."""
-    if written == "head":
-        return None
-    if written == "full":
-        return "full"
-    if match := re.fullmatch(r"top:([1-9]\d{0,2})", written):
-        return int(match[1])
-    raise SettingsError(f"--tune {written}: write head, top:N (such as top:2) or full")
-
-
-def _refuse_layers(features: Features) -> None:
-    """What only a head can do, or what is not installed."""
-    from importlib.util import find_spec
-
-    if features != FEATURES[0]:
-        raise SettingsError(f"--features {features} is for --tune head; leave one of them out")
-    if not find_spec("accelerate"):
-        raise SettingsError("--tune top:N and full need accelerate: pip install 'tagstream[train]'")
 
 
 def _base(base: str, out: Path, settings: Settings) -> ModelFolder:
@@ -123,7 +116,11 @@ def _base(base: str, out: Path, settings: Settings) -> ModelFolder:
     from worker.training.directory import refuse_target
 
     refuse_target(out)
-    return read_folder(base, allow_download=settings.model.allow_download)
+    try:
+        return read_folder(base, allow_download=settings.model.allow_download)
+    except SettingsError as error:  # which speaks of the settings that a worker has it from
+        said = str(error).replace("model.path", "--base").replace("allow_download: true", "allow_download=true")
+        raise SettingsError(said.replace("set model.", "add --set model.")) from None
 
 
 def _read(data: tuple[Path, ...], columns: Columns, max_examples: int | None, seed: int, progress: Progress) -> Corpus:
@@ -151,26 +148,3 @@ def _prepared(corpus: Corpus, job: Job) -> Corpus:
     from worker.training.job import prepared
 
     return prepared(corpus, job.preparation)
-
-
-def _head(corpus: Corpus, job: Job, features: Features, settings: Settings, cache: Path, progress: Progress) -> Trained:
-    from dataclasses import replace
-
-    from worker.engines import recipe_of
-    from worker.training.head import train_head
-
-    return train_head(
-        corpus,
-        replace(job, base=job.base.without_head()),
-        cache=cache,
-        features=features,
-        recipe=recipe_of(settings),
-        progress=progress,
-    )
-
-
-def _layers(corpus: Corpus, job: Job, top: int | Literal["full"], settings: Settings, progress: Progress) -> Trained:
-    from worker.training.finetune import Machine, finetune
-
-    machine = Machine(settings.model.device, settings.model.threads)
-    return finetune(corpus, job, top=None if top == "full" else top, machine=machine, progress=progress)

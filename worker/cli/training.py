@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -46,9 +47,12 @@ class Terminal:
 
 def summary(trained: Trained) -> str:
     """A few lines: where it is, how good it is, what to do next."""
-    from worker.evaluation.wording import span, threshold_line
+    from worker.evaluation.wording import shortfalls, span, threshold_line
 
-    lines = [f"{trained.out}: {trained.manifest['kind']}, revision {trained.revision}"]
+    lines = shortfalls(trained.thresholds)
+    if trained.evaluation is not None and trained.evaluation.against is not None:
+        lines.append(trained.evaluation.verdict)
+    lines.append(f"{trained.out}: {trained.manifest['kind']}, {_made(trained)}, revision {trained.revision}")
     if trained.evaluation is None:
         lines.append("there is no test part: nothing is known of its quality")
     else:
@@ -56,11 +60,37 @@ def summary(trained: Trained) -> str:
         texts = f"{trained.evaluation.facts.texts['judged']:,} test texts"
         lines.append(f"accuracy {span(figures['accuracy'])}, macro-F1 {span(figures['macro_f1'])} on {texts}")
         lines.append(f"calibration error {span(trained.evaluation.after.ece)}")
+    if trained.no_baseline:
+        lines.append(f"no baseline was fitted beside it: {trained.no_baseline}")
     if trained.unread:
         lines.append(f"the base could not read {trained.unread:,} texts")
     lines += [threshold_line(threshold) for threshold in trained.thresholds]
+    lines += _compared(trained)
+    if (Path(trained.out) / "trials.jsonl").exists():
+        lines.append(f"what was tried: trials.jsonl and trials.svg in {trained.out}")
     lines.append(f"next: tagstream evaluate DATA --model {trained.out}; tagstream run --set model.path={trained.out}")
     return "\n".join(lines) + "\n"
+
+
+def _made(trained: Trained) -> str:
+    """The way of training, as one would ask for it."""
+    tune, features = trained.manifest["tune"], trained.manifest["features"]
+    return f"{tune} on {features}" if tune == "head" else str(tune)
+
+
+def _compared(trained: Trained) -> Iterator[str]:
+    """The table of recipes, in columns."""
+    if not trained.compared:
+        return
+    from worker.training.compared import TITLES, notes, table
+
+    rows = [TITLES, *table(trained.compared)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    yield "recipes on the validation part:"
+    for first, *others in rows:
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        yield " ".join([first.ljust(widths[0]), *cells])
+    yield from notes(trained.compared)
 
 
 @contextmanager

@@ -14,6 +14,9 @@ BINS = 15
 ECE_LEVEL = 0.90
 # Beyond these a validation part is too small or too easy to tell: one without an error asks for endless sharpness.
 SHARPEST, SOFTEST = 0.2, 10.0
+# Beside the texts at hand so many count whose scores came true as they are: 8 or 50 texts without an error do not show
+# that all scores may be sharpened. Of 5 to 80 it cost least on drawn texts; from 150 texts on it hardly counts.
+PRIOR_TEXTS = 10.0
 STEPS = 60  # halvings: more than a float64 has bits
 LEAST = 1e-38  # of a probability, as float32 has it
 LEAST_DOUBT = 1e-9  # that a `multi` score of 1.0 is taken to leave
@@ -55,16 +58,19 @@ def tempered(answers: Answers, temperature: float) -> Answers:
     return replace(answers, scores=_probabilities(answers.kind, logits))
 
 
-def fit_temperature(answers: Answers) -> float:
+def fit_temperature(answers: Answers, *, prior: float = PRIOR_TEXTS) -> float:
     """The temperature of least negative log-likelihood, for a part that the model was not trained on.
 
-    The likelihood is convex in 1/temperature, so its slope says on which side the best one lies.
+    `prior` texts more are taken to have come true as often as they score. The likelihood is convex in 1/temperature, so
+    its slope says on which side the best one lies.
     """
     logits = logits_of(answers.kind, answers.scores)
+    texts = len(logits)
+    wanted = (texts * answers.truth + prior * _probabilities(answers.kind, logits)) / (texts + prior)
     low, high = 1 / SOFTEST, 1 / SHARPEST
     for _ in range(STEPS):
         middle = (low + high) / 2
-        rising = _slope(answers.kind, logits, answers.truth, middle) > 0
+        rising = _slope(answers.kind, logits, wanted, middle) > 0
         low, high = (low, middle) if rising else (middle, high)
     return 2 / (low + high)
 
@@ -113,6 +119,6 @@ def _probabilities(kind: Kind, logits: Numbers) -> Numbers:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _slope(kind: Kind, logits: Numbers, truth: Flags, sharpness: float) -> float:
+def _slope(kind: Kind, logits: Numbers, wanted: Numbers, sharpness: float) -> float:
     """Of the negative log-likelihood by 1/temperature; the same for softmax and sigmoid."""
-    return float(((_probabilities(kind, logits * sharpness) - truth) * logits).sum())
+    return float(((_probabilities(kind, logits * sharpness) - wanted) * logits).sum())

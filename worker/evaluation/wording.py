@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from worker.evaluation.bootstrap import Estimate
 from worker.evaluation.outcome import Against, Evaluation, Quality
 from worker.evaluation.thresholds import Attained, Threshold
@@ -61,6 +63,22 @@ def threshold_line(threshold: Threshold) -> str:
     then = f"; {_attained(threshold.test)} on test" if threshold.test else ""
     start = f"{threshold.target}: {'' if threshold.reached else 'NOT REACHED; nearest is '}score ≥ {threshold.at:.4f}"
     return f"{start}: {how}{then}"
+
+
+def shortfalls(thresholds: Iterable[Threshold]) -> list[str]:
+    """A warning for each goal that the validation part does not reach; its threshold is written all the same."""
+    return [f"WARNING: {_shortfall(threshold)}" for threshold in thresholds if not threshold.reached]
+
+
+def _shortfall(threshold: Threshold) -> str:
+    target, valid = threshold.target, threshold.valid
+    if not valid.given:
+        return f"{target} is not reached: no validation text is given the label, so none counts as sure, all are unsure"
+    best = valid.precision if target.measure == "precision" else valid.recall
+    return (
+        f"{target} is not reached at any score on validation, the best is {best:.3f}; the threshold of that is written:"
+        " give more texts, a better recipe or a lower goal"
+    )
 
 
 def threshold_lines(evaluation: Evaluation) -> list[str]:

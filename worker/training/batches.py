@@ -22,12 +22,12 @@ POOL_BATCHES = 50
 class Row(TypedDict):
     """A text: its token ids, and its labels as the loss wants them: a place if `single`, flags if `multi`.
 
-    `characters` is how long it was.
+    `text` is what it was made of.
     """
 
     input_ids: Ids
     labels: NDArray[np.int64] | NDArray[np.float32]
-    characters: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +56,7 @@ def _rows(tokens: Tokens, examples: Sequence[Example], labels: Sequence[str], ki
     tokenized = tokens([example.text for example in examples])
     places = {label: place for place, label in enumerate(labels)}
     return [
-        Row(input_ids=windows[0], labels=_target(example.labels, places, kind), characters=len(example.text))
+        Row(input_ids=windows[0], labels=_target(example.labels, places, kind), text=example.text)
         for windows, example in zip(tokenized.ids, examples, strict=True)
         if windows is not None
     ]

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from worker.evaluation.outcome import Evaluation
 from worker.evaluation.terminal import worst
-from worker.evaluation.wording import FIGURES, confused, span, threshold_line
+from worker.evaluation.wording import FIGURES, confused, shortfalls, span, threshold_line
 from worker.model.manifest import Manifest
+from worker.training.compared import TITLES, Compared, notes, table
 from worker.training.corpus import SPLITS, Corpus
 from worker.training.job import Job
 
+NOTHING_KNOWN = ("## Quality", "There was no test part: nothing is known of it.")
 MAX_LABELS = 100  # rows of a table that somebody still reads
 
 
@@ -21,20 +23,25 @@ def card(
     manifest: Manifest,
     chosen: Mapping[str, float | int | str],
     evaluation: Evaluation | None,
+    no_baseline: str = "",
 ) -> str:
-    """Markdown. The same training gives the same card."""
+    """Markdown. The same training gives the same card. `no_baseline`: why there is none beside it."""
     blocks = [
-        *_what(job, manifest),
+        *_what(job, manifest, evaluation),
         *_use(job, manifest),
         *_data(corpus),
-        *(_quality(evaluation) if evaluation else ["## Quality", "There was no test part: nothing is known of it."]),
+        *(_quality(evaluation, no_baseline) if evaluation else NOTHING_KNOWN),
+        *_compared(job.compared),
         *_making(job, manifest, chosen),
     ]
     return "\n\n".join(blocks) + "\n"
 
 
-def _what(job: Job, manifest: Manifest) -> Iterator[str]:
+def _what(job: Job, manifest: Manifest, evaluation: Evaluation | None) -> Iterator[str]:
     yield f"# {_cell(job.out.name)}"
+    if evaluation is not None and evaluation.against is not None:
+        yield f"**{_cell(evaluation.verdict)}**"
+    yield from (f"**{_cell(line)}**" for line in shortfalls(evaluation.thresholds if evaluation else ()))
     each = "one of" if manifest.kind == "single" else "any number of"
     names = ", ".join(f"`{_cell(label)}`" for label in manifest.labels[:MAX_LABELS])
     yield f"Gives each text {each} {len(manifest.labels)} labels: {names}."
@@ -73,14 +80,12 @@ def _data(corpus: Corpus) -> Iterator[str]:
     yield f"Left out: {left}. Fingerprint `{corpus.fingerprint[:16]}`."
 
 
-def _quality(evaluation: Evaluation) -> Iterator[str]:
+def _quality(evaluation: Evaluation, no_baseline: str) -> Iterator[str]:
     yield "## Quality"
-    yield (
-        f"On {evaluation.facts.texts['judged']:,} texts of the test part, with 95 % bootstrap intervals. For baselines"
-        " beside it: `tagstream evaluate`."
-    )
+    yield f"On {evaluation.facts.texts['judged']:,} texts of the test part, with 95 % bootstrap intervals."
     figures = evaluation.quality.figures
     yield _table(("figure", "value"), ((title, span(figures.get(name))) for name, title in FIGURES.items()))
+    yield from _baselines(evaluation, no_baseline)
     labels = worst(evaluation.quality.labels, MAX_LABELS)
     yield _table(
         ("label", "texts", "precision", "recall", "F1"),
@@ -98,6 +103,26 @@ def _quality(evaluation: Evaluation) -> Iterator[str]:
         ((f"{p.share:.0%}", f"{p.above:.3f}", span(p.accuracy)) for p in evaluation.coverage),
     )
     yield from (_cell(threshold_line(threshold)) for threshold in evaluation.thresholds)
+
+
+def _baselines(evaluation: Evaluation, why_none: str) -> Iterator[str]:
+    """Those that were quick enough to be fitted by the way."""
+    if not evaluation.baselines:
+        yield f"No baselines beside it{f', as {why_none}' if why_none else ''}: see `tagstream evaluate`."
+        return
+    yield "Linear models on TF-IDF, trained on the same texts; `tagstream evaluate` has more of them:"
+    own = ("this model", evaluation.quality.figures)
+    others = ((f"{b.name} on {b.features}", b.figures) for b in evaluation.baselines)
+    rows = ((name, span(found["accuracy"]), span(found["macro_f1"])) for name, found in (own, *others))
+    yield _table(("", "accuracy", "macro F1"), rows)
+
+
+def _compared(compared: Sequence[Compared]) -> Iterator[str]:
+    if compared:
+        yield "## Why this recipe"
+        yield "On the validation part, cheapest first:"
+        yield _table(TITLES, table(compared))
+        yield from map(_cell, notes(compared))
 
 
 def _making(job: Job, manifest: Manifest, chosen: Mapping[str, float | int | str]) -> Iterator[str]:

@@ -66,18 +66,19 @@ def can_freeze(folder: ModelFolder) -> bool:
     return _config(folder).model_type in LAYERS
 
 
+def refuse_layers(folder: ModelFolder, top: int) -> None:
+    """Raises `SettingsError` where the base has no such layers, or they cannot be trained alone; loads no weights."""
+    config = _config(folder)
+    _refuse_layers(config.model_type, int(config.num_hidden_layers), top)
+
+
 def train_only_top(model: Any, top: int | None) -> None:
     """Freeze the embeddings and all but the `top` uppermost layers; None freezes nothing. Raises `SettingsError`."""
     if top is None:
         return
-    where = LAYERS.get(model.config.model_type)
-    if where is None:
-        known = ", ".join(LAYERS)
-        raise SettingsError(f"top:{top} is for {known}; a {model.config.model_type} trains as a whole: full")
-    base = model.base_model
-    layers = base.get_submodule(where)
-    if not 1 <= top <= len(layers):
-        raise SettingsError(f"top:{top}: the model has {len(layers)} layers; choose from 1 to {len(layers)}")
+    base, kind = model.base_model, model.config.model_type
+    layers = base.get_submodule(LAYERS[kind]) if kind in LAYERS else ()
+    _refuse_layers(kind, len(layers), top)
     below = [getattr(base, name) for name in ("embeddings", "embeddings_project") if hasattr(base, name)]
     for module in (*below, *layers[: len(layers) - top]):
         module.requires_grad_(False)
@@ -126,6 +127,13 @@ def soften(model: Any, temperature: float) -> None:
     head.weight.div_(temperature)
     if head.bias is not None:
         head.bias.div_(temperature)
+
+
+def _refuse_layers(kind: str, layers: int, top: int) -> None:
+    if kind not in LAYERS:
+        raise SettingsError(f"top:{top} is for {', '.join(LAYERS)}; a {kind} trains as a whole: full")
+    if not 1 <= top <= layers:
+        raise SettingsError(f"top:{top}: the model has {layers} layers; choose from 1 to {layers}")
 
 
 def _config(folder: ModelFolder) -> Any:

@@ -87,5 +87,6 @@ def _refuse_labels(labels: list[str], what: str, needed: str) -> None:
             f"{len(labels)} labels have {what}, and each needs {needed}: "
             "is it the right column? If so, give more examples or take those rows out"
         )
-    named, verb = ", ".join(repr(label) for label in labels), "has" if len(labels) == 1 else "have"
-    raise SettingsError(f"the label {named} {verb} {what} and needs {needed}: give more or take those rows out")
+    named = ", ".join(map(repr, labels))
+    subject, needs = (f"label {named} has", "needs") if len(labels) == 1 else (f"labels {named} have", "need")
+    raise SettingsError(f"the {subject} {what} and {needs} {needed}: give more or take those rows out")

@@ -31,6 +31,16 @@ def new_directory(out: Path) -> Iterator[Path]:
             built = Path(scratch) / out.name
             built.mkdir()
             yield built
+            _as_readable_as_the_directory(built)
+            put_in_place(built, out)
+    except OSError as error:
+        raise SettingsError(f"cannot write {out}: {error.strerror or type(error).__name__}") from None
+
+
+def put_in_place(built: Path, out: Path) -> None:
+    """A finished directory to where it belongs; what is there is gone. Raises `SettingsError`."""
+    try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
             if out.exists():
                 out.rename(Path(scratch) / f"{out.name}.replaced")
             built.rename(out)
@@ -43,3 +53,11 @@ def copy_model(folder: ModelFolder, built: Path) -> None:
     for file in folder.files:
         (built / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder.root / file, built / file)
+
+
+def _as_readable_as_the_directory(built: Path) -> None:
+    """safetensors writes files that only their owner may read; the worker often is somebody else."""
+    mode = built.stat().st_mode & 0o666
+    for path in built.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)

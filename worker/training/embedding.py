@@ -44,6 +44,15 @@ def embeddings_of(
     return np.concatenate(parts)
 
 
+def store_embeddings(
+    texts: Sequence[str], rows: Embeddings, *, folder: ModelFolder, recipe: EngineRecipe, cache: Path
+) -> None:
+    """Put what is known already where `embeddings_of` looks for it: a part of a corpus costs no second pass."""
+    kept = cache / _key(texts, folder, recipe)
+    for start in range(0, len(texts), PART):
+        _write(kept / f"{start // PART:06}.npy", rows[start : start + PART])
+
+
 def readable(embeddings: Embeddings) -> NDArray[np.bool_]:
     """Which texts have one."""
     return np.asarray(np.isfinite(embeddings).all(axis=1))

@@ -19,7 +19,6 @@ from transformers import set_seed
 
 from worker import __version__
 from worker.errors import Stop
-from worker.evaluation.answers import Answers
 from worker.model.folder import HEAD_WEIGHTS, ModelFolder, read_folder
 from worker.model.loading import choose_device, load_model, load_tokens, quiet
 from worker.model.manifest import MANIFEST
@@ -30,12 +29,14 @@ from worker.training.batches import Padding, Row, Rows, rows_of
 from worker.training.calibrated import calibrate
 from worker.training.checkpoints import last_checkpoint, scratch
 from worker.training.classifier import label_order, load_classifier, soften, train_only_top, warm_head
+from worker.training.compared import Answered
 from worker.training.corpus import Corpus
 from worker.training.directory import new_directory, refuse_target
-from worker.training.finish import Answered, Fitted, Trained, finish
+from worker.training.finish import Fitted, Trained, finish
 from worker.training.job import Job
+from worker.training.options import FineTuning
 from worker.training.progress import Progress
-from worker.training.trainer import FineTuning, answer, loss_of, train
+from worker.training.trainer import answer, loss_of, train
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """A model after its training, before its temperature. `valid` is what it says of that part, if there is one."""
+    """A model after its training. `valid` is what it says of that part, if there is one."""
 
     model: Any
     rows: Rows
     top: int | None
-    valid: Answers | None
+    valid: Answered | None
     epoch: float
 
 
@@ -85,7 +86,7 @@ def finetune(
             progress=progress,
             until_s=until_s,
         )
-        return write_classifier(fitted, corpus, job, options)
+        return write_classifier(fitted, corpus, job, options, progress=progress)
 
 
 def fit_classifier(
@@ -116,14 +117,14 @@ def fit_classifier(
         epoch = train(
             model, rows, options=options, loss=loss, place=place, seed=job.seed, progress=progress, until_s=until_s
         )
-    return Fit(model, rows, top, answer(model, rows.valid, rows) if rows.valid else None, epoch)
+    return Fit(model, rows, top, _answered(model, rows.valid, rows), epoch)
 
 
-def write_classifier(fit: Fit, corpus: Corpus, job: Job, options: FineTuning) -> Trained:
+def write_classifier(fit: Fit, corpus: Corpus, job: Job, options: FineTuning, *, progress: Progress) -> Trained:
     """The model directory, whole or not at all. The test part is looked at here, and nowhere else."""
     rows, model = fit.rows, fit.model
-    test = answer(model, rows.test, rows) if rows.test else None
-    calibrated = calibrate(fit.valid, job.targets)
+    test = _answered(model, rows.test, rows)
+    calibrated = calibrate(fit.valid.answers if fit.valid else None, job.targets)
     soften(model, calibrated.temperature or 1.0)
     fitted = Fitted(
         labels=rows.labels,
@@ -137,9 +138,7 @@ def write_classifier(fit: Fit, corpus: Corpus, job: Job, options: FineTuning) ->
         with quiet():
             model.to("cpu").save_pretrained(built)
         _copy_companions(job.base, built)
-        trained = finish(
-            built, corpus, job, fitted, valid=_answered(fit.valid, rows.valid), test=_answered(test, rows.test)
-        )
+        trained = finish(built, corpus, job, fitted, valid=fit.valid, test=test, progress=progress)
         _refuse_unshared(job, fit.top, built)
     return trained
 
@@ -165,8 +164,8 @@ def _passes(rows: Rows, options: FineTuning) -> Iterator[dict[str, torch.Tensor]
     return (pad(ordered[i : i + options.batch_size]) for i in range(0, len(ordered), options.batch_size))
 
 
-def _answered(answers: Answers | None, rows: list[Row]) -> Answered | None:
-    return None if answers is None else Answered(answers, tuple(row["characters"] for row in rows))
+def _answered(model: Any, part: list[Row], rows: Rows) -> Answered | None:
+    return Answered(answer(model, part, rows), tuple(row["text"] for row in part)) if part else None
 
 
 def _copy_companions(base: ModelFolder, built: Path) -> None:

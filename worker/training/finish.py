@@ -8,29 +8,23 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from worker import __version__
-from worker.evaluation.answers import Answers
 from worker.evaluation.judge import evaluate
 from worker.evaluation.outcome import Evaluation, Facts
 from worker.evaluation.thresholds import Threshold
 from worker.model.folder import ModelFolder, checksums, read_folder
 from worker.model.manifest import MANIFEST, DataOrigin, EncoderOrigin, Features, HeadKind, Manifest, Prepared
 from worker.text.preparation import recorded
+from worker.training.beside import Beside, fit_beside
 from worker.training.calibrated import Calibrated
 from worker.training.card import card
+from worker.training.compared import Answered, Compared
 from worker.training.corpus import SPLITS, Corpus
 from worker.training.job import Job
+from worker.training.progress import Progress
 
 CARD = "README.md"
 REPORT = "report.html"
 LIBRARIES = ("torch", "transformers", "scikit-learn", "numpy")
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What the model says of a split's texts before its temperature. `lengths` are the texts', in characters."""
-
-    answers: Answers
-    lengths: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +44,10 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What has been written. `evaluation` is of the test part, None where there is none."""
+    """What has been written. `evaluation` is of the test part, None where there is none.
+
+    `no_baseline` says why none is in it; `compared` is what the recipe was chosen of.
+    """
 
     out: str
     revision: str
@@ -59,10 +56,19 @@ class Trained:
     thresholds: tuple[Threshold, ...]
     unread: int
     evaluation: Evaluation | None
+    no_baseline: str = ""
+    compared: tuple[Compared, ...] = ()
 
 
 def finish(
-    built: Path, corpus: Corpus, job: Job, fitted: Fitted, *, valid: Answered | None, test: Answered | None
+    built: Path,
+    corpus: Corpus,
+    job: Job,
+    fitted: Fitted,
+    *,
+    valid: Answered | None,
+    test: Answered | None,
+    progress: Progress,
 ) -> Trained:
     """Describe the model in `built`, whose weights have their temperature already. The test part is used here only.
 
@@ -75,8 +81,10 @@ def finish(
     manifest = manifest.model_copy(update={"checksums": checksums(built, files)})
     manifest.write(built)
     folder = read_folder(str(built))
-    evaluation = _evaluation(folder, corpus, job, fitted, valid, test)
-    (built / CARD).write_text(card(job, corpus, manifest, fitted.chosen, evaluation), encoding="utf-8")
+    beside = fit_beside(corpus, test, seed=job.seed, progress=progress) if test and job.beside else Beside()
+    evaluation = _evaluation(folder, corpus, job, fitted, valid, test, beside)
+    written = card(job, corpus, manifest, fitted.chosen, evaluation, beside.left_out)
+    (built / CARD).write_text(written, encoding="utf-8")
     if evaluation is not None and all(map(find_spec, ("matplotlib", "jinja2"))):
         from worker.evaluation.page import page
 
@@ -89,6 +97,8 @@ def finish(
         thresholds=evaluation.thresholds if evaluation else fitted.calibrated.thresholds,
         unread=fitted.unread,
         evaluation=evaluation,
+        no_baseline=beside.left_out,
+        compared=job.compared,
     )
 
 
@@ -114,7 +124,13 @@ def _manifest(corpus: Corpus, job: Job, fitted: Fitted) -> Manifest:
 
 
 def _evaluation(
-    folder: ModelFolder, corpus: Corpus, job: Job, fitted: Fitted, valid: Answered | None, test: Answered | None
+    folder: ModelFolder,
+    corpus: Corpus,
+    job: Job,
+    fitted: Fitted,
+    valid: Answered | None,
+    test: Answered | None,
+    beside: Beside,
 ) -> Evaluation | None:
     if test is None:
         return None
@@ -125,7 +141,7 @@ def _evaluation(
         data="the training's own data",
         fingerprint=corpus.fingerprint,
         split="test",
-        texts={**counts_of(corpus), "judged": len(test.lengths)},
+        texts={**counts_of(corpus), "judged": len(test.texts)},
         dropped=dict(corpus.dropped),
         unread=fitted.unread,
         temperature=fitted.calibrated.temperature,
@@ -134,7 +150,8 @@ def _evaluation(
         facts=facts,
         valid=valid.answers if valid else None,
         test=test.answers,
-        lengths=test.lengths,
+        lengths=[len(text) for text in test.texts],
+        baselines=beside.baselines,
         targets=job.targets,
         seed=job.seed,
     )

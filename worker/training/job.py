@@ -11,13 +11,15 @@ from worker.evaluation.thresholds import Target
 from worker.model.folder import ModelFolder
 from worker.text.clean import is_blank
 from worker.text.preparation import Preparation
+from worker.training.compared import Compared
 from worker.training.corpus import Corpus, Example, refuse_untrainable
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """Train `base`, a folder without a head, to `out`. `tune` is head, top:N or full; `balanced`: rare labels weigh
-    as much as frequent ones. `preparation` has been done to the texts already, and goes into the manifest.
+    as much as frequent ones. `preparation` has been done to the texts already, and goes into the manifest. `beside`:
+    its test figures are to stand beside those of quick baselines. `compared` is what this was chosen of, for the card.
     """
 
     base: ModelFolder
@@ -27,6 +29,8 @@ class Job:
     targets: tuple[Target, ...] = ()
     balanced: bool = False
     seed: int = 0
+    beside: bool = False
+    compared: tuple[Compared, ...] = ()
 
 
 def prepared(corpus: Corpus, preparation: Preparation) -> Corpus:

@@ -18,12 +18,13 @@ from worker.evaluation.answers import Answers, Flags, Kind, Numbers
 from worker.evaluation.calibration import fit_temperature, tempered
 from worker.training.progress import Progress
 
-# Of unit-length rows the coordinates are small: the usual 1.0 holds the weights back too much.
+# Of rows of length one or so the coordinates are small: the usual 1.0 holds the weights back too much.
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 USUAL = 10.0
 MARGIN = 0.001  # of the loss: less is no reason to trust stronger weights
 PATIENCE = 2  # strengths in a row that are no better end the search
 MAX_ITERATIONS = 1000
+TOLERANCE = 1e-5  # of the gradient: at sklearn's 1e-4 stronger weights would often stay those of the strength before
 
 Matrix = Any  # [n, columns]: an array or a sparse matrix by rows
 
@@ -61,8 +62,17 @@ class Linear:
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 
 
-def fit(kind: Kind, train: Part, valid: Part | None, *, balanced: bool, seed: int, progress: Progress) -> Linear:
-    """The best of all strengths on `valid`; the usual one where there is nothing to choose on.
+def fit(
+    kind: Kind,
+    train: Part,
+    valid: Part | None,
+    *,
+    balanced: bool,
+    seed: int,
+    progress: Progress,
+    strengths: Sequence[float] = STRENGTHS,
+) -> Linear:
+    """The best of the strengths, weakest first, on `valid`; the usual one where there is nothing to choose on.
 
     `single` is a softmax over the labels, `multi` a sigmoid for each.
     """
@@ -70,8 +80,8 @@ def fit(kind: Kind, train: Part, valid: Part | None, *, balanced: bool, seed: in
     if valid is None:
         return fitting.at(USUAL)
     found: list[Linear] = []
-    with progress.task("fitting", len(STRENGTHS)) as advance:
-        for strength in STRENGTHS:
+    with progress.task("fitting", len(strengths)) as advance:
+        for strength in strengths:
             linear = fitting.at(strength)
             loss = _loss(kind, linear.logits(valid.features), valid.truth)
             found.append(replace(linear, loss=loss))
@@ -105,10 +115,8 @@ class _Fitting:
         targets: Iterable[NDArray[np.intp]]
         targets = [train.truth.argmax(axis=1)] if kind == "single" else list(train.truth.T.astype(np.intp))
         weights = "balanced" if balanced else None
-        self._models = [
-            (y, LogisticRegression(class_weight=weights, max_iter=MAX_ITERATIONS, random_state=seed, warm_start=True))
-            for y in targets
-        ]
+        options = {"class_weight": weights, "max_iter": MAX_ITERATIONS, "tol": TOLERANCE, "random_state": seed}
+        self._models = [(y, LogisticRegression(**options, warm_start=True)) for y in targets]
 
     def at(self, strength: float) -> Linear:
         rows = [self._rows(y, model, strength) for y, model in self._models]
@@ -142,6 +150,6 @@ def _loss(kind: Kind, logits: Numbers, truth: Flags) -> float:
     It moves with every text of a small part, where accuracy and F1 of many strengths are the same.
     """
     raw = Answers(kind, tuple(map(str, range(truth.shape[1]))), truth, probabilities(kind, logits))
-    scores = tempered(raw, fit_temperature(raw)).scores
+    scores = tempered(raw, fit_temperature(raw, prior=0.0)).scores  # it is compared, not given to anybody
     sure = np.where(truth, scores, 1 - scores) if kind == "multi" else scores[truth]
     return float(-np.log(np.maximum(sure, 1e-12)).sum() / len(truth))

@@ -25,8 +25,9 @@ from worker.training.directory import refuse_target
 from worker.training.finetune import Fit, Machine, fit_classifier, run_of, write_classifier
 from worker.training.finish import Trained
 from worker.training.job import Job
+from worker.training.options import FineTuning
 from worker.training.progress import Progress
-from worker.training.trainer import Diverged, FineTuning, figures
+from worker.training.trainer import Diverged, figures
 from worker.training.trials import Trial, best_of, plot, read_trials, write_trials
 
 TRIALS, PLOT = "trials.jsonl", "trials.svg"
@@ -74,7 +75,7 @@ def search(
         progress.say(f"best of {len(trials)} trials: number {best.number}, macro-F1 {best.macro_f1:.3f} on validation")
         # It is trained already; one that was cut short is to stay so.
         fitted = attempts.fit(corpus, best, time.monotonic() if not best.whole else None)
-        trained = write_classifier(fitted, corpus, attempts.job_of(best), best.options)
+        trained = write_classifier(fitted, corpus, attempts.job_of(best), best.options, progress=progress)
         write_trials(job.out / TRIALS, trials)
         (job.out / PLOT).write_text(plot(trials, layers_of(job.base)), encoding="utf-8")
         return trained
@@ -117,7 +118,7 @@ class _Attempts:
         except Diverged:
             valid = None
         seconds = time.monotonic() - began_s
-        reached = figures(valid)["macro_f1"] if valid is not None else 0.0
+        reached = figures(valid.answers)["macro_f1"] if valid is not None else 0.0
         return replace(trial, macro_f1=reached, seconds=round(seconds, 1), whole=seconds < left_s)
 
     def fit(self, corpus: Corpus, trial: Trial, until_s: float | None) -> Fit:

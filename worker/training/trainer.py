@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from worker.model.loading import choose_dtype
 from worker.training.batches import Batches, Padding, Row, Rows
 from worker.training.checkpoints import last_checkpoint
 from worker.training.linear import probabilities
+from worker.training.options import FineTuning
 from worker.training.progress import Progress, Task
 
 # Steps between two checkpoints at most: some minutes of a CPU, which is what an interruption costs.
@@ -37,22 +37,6 @@ Loss = Callable[..., torch.Tensor]
 
 class Diverged(SettingsError):
     """The weights are no numbers any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class FineTuning:
-    """How a sequence classifier is trained.
-
-    `warmup` is a share of all steps. `patience`: so many looks at the validation part in a row without a better
-    macro-F1 end the training, whose best state counts; a look comes each epoch, or each 1,000 steps of long ones.
-    """
-
-    learning_rate: float = 5e-5
-    epochs: int = 4
-    batch_size: int = 16
-    weight_decay: float = 0.01
-    warmup: float = 0.1
-    patience: int = 2
 
 
 def loss_of(rows: Rows, *, balanced: bool) -> Loss:

@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from worker.training.trainer import FineTuning
+from worker.training.options import FineTuning
 
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "tagstream", "font.size": 9}
 SIZE = (9.0, 2.8)
