@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
+WORKERS ?= auto
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
@@ -19,7 +20,7 @@ demo: $(INSTALLED) ## the whole thing in one minute; SERVE=1 goes on with a pace
 	$(BIN)/tagstream demo $(if $(SERVE),--serve)
 
 test: $(INSTALLED) ## all tests; those on a real Kafka need KAFKA_HOME or TAGSTREAM_TEST_BOOTSTRAP
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 chaos: $(INSTALLED) ## the long kill test, on a real Kafka
 	$(BIN)/python -m pytest -m chaos tests/kafka

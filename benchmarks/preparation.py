@@ -1,87 +1,98 @@
-"""What each way to prepare texts costs or brings: a head on frozen MiniLM, and beside it a bag of words.
+"""What each way to prepare texts costs or brings: a head, a head that reads characters too, and a bag of words.
 
-`python -m benchmarks.preparation [--texts N] [--json] [SET ...]`. TAGSTREAM_DATA names a folder of JSON lines with
-`text`, `label` and `split`. Nothing is tuned: one fit on `train` (and `valid`), one look at `test`; the interval is a
-paired bootstrap of the difference to the plain text.
+`python -m benchmarks.preparation --cache DIR [--multilingual DIR] [--texts N] [--way WAY ...] [--json] [SET ...]`.
+TAGSTREAM_DATA names the folder of labelled texts with splits. Heads are trained as `tagstream train` does it: what they
+choose they choose on validation, and each looks once at `test`. Intervals are a paired bootstrap of the difference to
+the text as sent.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
+from benchmarks.quality_cells.cells import HEADS, chosen_sets
+from benchmarks.quality_cells.heads import Learning
+from benchmarks.quality_cells.sets import Set, read_set
+from worker import app, logs
 from worker.bench.texts import FOLDER_VARIABLE
 from worker.cli.options import print_json
-from worker.model.assembly import engine_of
-from worker.model.folder import read_folder
+from worker.cli.training import Terminal
+from worker.errors import TagstreamError
+from worker.model.folder import ModelFolder, read_folder
 from worker.model.recipe import EngineRecipe
+from worker.text.clean import is_blank
 from worker.text.preparation import Preparation
 from worker.text.redaction import WORDS
 from worker.text.stopwords import LANGUAGES
-from worker.training.head import MAX_ITERATIONS, C
+from worker.training.corpus import SPLITS, Corpus, Example
+from worker.training.embedding import Embeddings, embeddings_of
 
-SETS = ("sms_spam", "youtube_spam", "banking77", "hate_davidson", "germeval2018_de")
-REGIONS = ("DE", "GB", "US")
+REGIONS = ("CN", "DE", "GB", "US")
 DRAWS = 2000
+PLAIN = "as sent"
 WAYS: dict[str, Preparation] = {
-    "as sent": Preparation(),
+    PLAIN: Preparation(),
+    "redacted": Preparation(redact=tuple(WORDS), phone_regions=REGIONS),
     "NFC": Preparation(normalize="NFC"),
     "NFKC": Preparation(normalize="NFKC"),
     "masked": Preparation(mask=("urls", "mentions", "emails")),
-    "redacted": Preparation(redact=tuple(WORDS), phone_regions=REGIONS),
     "lower case": Preparation(lowercase=True),
     "no punctuation": Preparation(strip_punctuation=True),
     "no stop words": Preparation(stop_words=LANGUAGES),
     "neither": Preparation(strip_punctuation=True, stop_words=LANGUAGES),
 }
+WORDS_ALONE = "bag of words"
 
 Bools = NDArray[np.bool_]
 
 
-class Data(NamedTuple):
-    """Texts and labels of a set; `test` says which of them are looked at once."""
-
-    texts: list[str]
-    labels: NDArray[np.str_]
-    test: Bools
-
-
 class Line(NamedTuple):
-    """One way on one set: test accuracy of both models, and points gained over the text as sent, with an interval."""
+    """One way on one set: test accuracy by model, and points gained over the text as sent, with a 90 % interval."""
 
     data: str
     way: str
     changed_share: float
-    head: float
-    gain: tuple[float, float, float]
-    words: float
+    accuracy: dict[str, float]
+    gain: dict[str, tuple[float, float, float]]
+
+
+class Prepared(NamedTuple):
+    """A corpus whose texts are prepared. `shown` says which test texts are left; the others are blank, and so wrong."""
+
+    corpus: Corpus
+    shown: Bools
+    changed_share: float
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("sets", nargs="*", default=SETS)
-    parser.add_argument("--texts", type=int, default=None, help="of each set, at most")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    arguments = _arguments()
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder is None:
         print(f"skipped: {FOLDER_VARIABLE} names no folder of labelled texts", file=sys.stderr)
         return 0
-    engine = engine_of(read_folder("minilm"), EngineRecipe())
+    logs.configure("warning", "console")
+    app.settle_environment()
     found: list[Line] = []
-    for name in arguments.sets:
-        found += measure(name, read(Path(folder) / f"{name}.jsonl", arguments.texts), engine)
+    for one in chosen_sets(arguments.sets, quick=False):
+        if one.multilingual and not arguments.multilingual:
+            print(f"{one.name} is left out: it needs --multilingual DIR", file=sys.stderr)
+            continue
+        base = read_folder(arguments.multilingual if one.multilingual else "minilm")
+        corpus = _first(read_set(Path(folder), one.name), arguments.texts)
+        found += measure(
+            one, corpus, base, arguments.cache, {PLAIN: WAYS[PLAIN], **{w: WAYS[w] for w in arguments.way}}
+        )
     if arguments.json:
         print_json({"preparation": [line._asdict() for line in found]})
     else:
@@ -89,40 +100,89 @@ def main() -> int:
     return 0
 
 
-def read(path: Path, most: int | None) -> Data:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][:most]
-    return Data(
-        [r["text"] for r in rows], np.array([r["label"] for r in rows]), np.array([r["split"] == "test" for r in rows])
+def measure(one: Set, corpus: Corpus, base: ModelFolder, cache: Path, ways: dict[str, Preparation]) -> Iterator[Line]:
+    """The first of the ways is what the others are compared with."""
+    embed = _Embedding(base, cache)
+    embed.learn([example.text for split in SPLITS for example in corpus.of(split)])
+    plain: dict[str, Bools] = {}
+    for way, prepare in ways.items():
+        ready = prepared(corpus, prepare)
+        unchanged = plain and not ready.changed_share
+        right = plain if unchanged else dict(_models(ready, prepare, base, embed, cache))
+        plain = plain or right
+        print(f"{one.name}, {way}: done", file=sys.stderr, flush=True)
+        yield Line(
+            data=one.name,
+            way=way,
+            changed_share=ready.changed_share,
+            accuracy={model: float(values.mean()) for model, values in right.items()},
+            gain={model: gain(right[model], plain[model]) for model in right},
+        )
+
+
+def prepared(corpus: Corpus, prepare: Callable[[str], str]) -> Prepared:
+    changed: list[bool] = []
+    blank: dict[str, list[bool]] = {split: [] for split in SPLITS}
+
+    def ready(split: Any) -> tuple[Example, ...]:
+        done = [replace(example, text=prepare(example.text)) for example in corpus.of(split)]
+        changed.extend(new.text != old.text for new, old in zip(done, corpus.of(split), strict=True))
+        blank[split] = [is_blank(example.text) for example in done]
+        return tuple(compress(done, np.logical_not(blank[split])))
+
+    train, valid, test = map(ready, SPLITS)
+    shown = np.logical_not(blank["test"])
+    return Prepared(replace(corpus, train=train, valid=valid, test=test), shown, float(np.mean(changed)))
+
+
+def _models(
+    ready: Prepared, prepare: Preparation, base: ModelFolder, embed: _Embedding, cache: Path
+) -> Iterator[tuple[str, Bools]]:
+    """Which test texts each model gets right."""
+    embed.learn([example.text for split in SPLITS for example in ready.corpus.of(split)])
+    for name, features in HEADS.items():
+        with tempfile.TemporaryDirectory(dir=cache, prefix="prepared-") as scratch:
+            head = Learning(base, embed.recipe, features, prepare).fit(ready.corpus, embed.rows, Path(scratch))
+        yield name, _all(head.says("test").right, ready.shown)
+    yield WORDS_ALONE, _all(_words(ready.corpus), ready.shown)
+
+
+def _all(right: Bools, shown: Bools) -> Bools:
+    whole = np.zeros(len(shown), np.bool_)
+    whole[shown] = right
+    return whole
+
+
+def _words(corpus: Corpus) -> Bools:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    (known, labels), (unseen, truth) = (
+        ([example.text for example in part], np.array([example.labels[0] for example in part]))
+        for part in (corpus.train, corpus.test)
     )
+    model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10.0, max_iter=1000))
+    return np.asarray(model.fit(known, labels).predict(unseen) == truth)
 
 
-def measure(name: str, data: Data, engine: Any) -> list[Line]:
-    lines: list[Line] = []
-    plain: Bools | None = None
-    for way, prepare in WAYS.items():
-        texts = [prepare(text) for text in data.texts]
-        changed = float(np.mean([text != before for text, before in zip(texts, data.texts, strict=True)]))
-        right = _head(texts, data, engine) if changed or plain is None else plain
-        plain = right if plain is None else plain
-        words = _words(texts, data)
-        lines.append(Line(name, way, changed, float(right.mean()), gain(right, plain), float(words.mean())))
-    return lines
+class _Embedding:
+    """Embeddings by text: what no preparation has changed costs no second pass."""
 
+    recipe = EngineRecipe()
 
-def _head(texts: Sequence[str], data: Data, engine: Any) -> Bools:
-    """Which test texts a head gets right, fitted as `train_head` does."""
-    embedded = engine.infer(engine.tokenize(texts)).embeddings
-    model = LogisticRegression(C=C, max_iter=MAX_ITERATIONS, random_state=0)
-    model.fit(embedded[~data.test], data.labels[~data.test])
-    return np.asarray(model.predict(embedded[data.test]) == data.labels[data.test])
+    def __init__(self, base: ModelFolder, cache: Path) -> None:
+        self._base, self._cache = base, cache
+        self._known: dict[str, NDArray[np.float32]] = {}
 
+    def learn(self, texts: Sequence[str]) -> None:
+        new = texts if not self._known else list(dict.fromkeys(text for text in texts if text not in self._known))
+        if new:
+            rows = embeddings_of(new, folder=self._base, recipe=self.recipe, cache=self._cache, progress=Terminal())
+            self._known.update(zip(new, np.nan_to_num(rows), strict=True))
 
-def _words(texts: Sequence[str], data: Data) -> Bools:
-    known = [text for text, test in zip(texts, data.test, strict=True) if not test]
-    unseen = [text for text, test in zip(texts, data.test, strict=True) if test]
-    model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=C, max_iter=MAX_ITERATIONS))
-    model.fit(known, data.labels[~data.test])
-    return np.asarray(model.predict(unseen) == data.labels[data.test])
+    def rows(self, examples: Sequence[Example]) -> Embeddings:
+        return np.stack([self._known[example.text] for example in examples])
 
 
 def gain(right: Bools, plain: Bools) -> tuple[float, float, float]:
@@ -134,15 +194,43 @@ def gain(right: Bools, plain: Bools) -> tuple[float, float, float]:
 
 
 def table(found: Sequence[Line]) -> list[str]:
-    rows = ["| Set | Texts | Changed | Head on MiniLM | Points (90 %) | Bag of words |", "|---|---|---|---|---|---|"]
+    """Markdown, with the accuracy of the text as sent and the points that the others differ by."""
+    models = (*HEADS, WORDS_ALONE)
+    rows = [f"| Set | Texts | Changed | {' | '.join(models)} |", "|---" * (3 + len(models)) + "|"]
     for line in found:
-        mean, low, high = line.gain
-        points = "" if line.way == "as sent" else f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
-        rows.append(
-            f"| {line.data} | {line.way} | {line.changed_share:.0%} | {line.head:.3f} | {points} | {line.words:.3f} |"
-        )
+        cells = [f"{line.accuracy[m]:.3f}" if line.way == PLAIN else _points(line.gain[m]) for m in models]
+        rows.append(f"| {line.data} | {line.way} | {line.changed_share:.1%} | {' | '.join(cells)} |")
     return rows
 
 
+def _points(gained: tuple[float, float, float]) -> str:
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*gained)
+
+
+def _first(corpus: Corpus, most: int | None) -> Corpus:
+    """A part of a set, with its splits in the same proportions."""
+    whole = sum(len(corpus.of(split)) for split in SPLITS)
+    if most is None or most >= whole:
+        return corpus
+    train, valid, test = (corpus.of(split)[: len(corpus.of(split)) * most // whole] for split in SPLITS)
+    return replace(corpus, train=train, valid=valid, test=test)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", metavar="SET", help="only these")
+    parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="of embeddings")
+    parser.add_argument("--multilingual", metavar="DIR", help="the encoder for languages other than English")
+    parser.add_argument("--texts", type=int, metavar="N", help="of each set, at most")
+    parser.add_argument("--way", action="append", choices=[*WAYS][1:], help="only these")
+    parser.add_argument("--json", action="store_true", help="print one object")
+    arguments = parser.parse_args()
+    arguments.way = arguments.way or [*WAYS][1:]
+    return arguments
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except TagstreamError as error:
+        sys.exit(f"benchmarks.preparation: {error}")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.children import assert_gone, echo, endless, keep_asking, refused, start_script, unloadable, wait_for_end
-from worker.child import Child, Lost
+from worker.child import Child, Late, Lost
 from worker.errors import SettingsError, Stop
 from worker.frames import Frame
 
@@ -94,6 +94,16 @@ def test_a_death_that_nobody_waits_for_is_found(child):
         keep_asking(child.check)
     child.close()
     child.check()
+
+
+def test_an_answer_may_be_too_late(child):
+    """Who will not wait any longer is told, and can then only close it; in time it is an answer like any other."""
+    assert child.ask(HELLO, timeout_s=60) == HELLO
+    os.kill(child.pid, signal.SIGSTOP)
+    with pytest.raises(Late):
+        child.ask(HELLO, timeout_s=0.01)
+    child.close()
+    assert_gone(child.pid)
 
 
 def test_close_ends_it_whatever_it_does(child):

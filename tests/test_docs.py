@@ -19,7 +19,13 @@ from worker.settings import Settings
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 MARKDOWN = sorted(
-    [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "deploy").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.md"),
+        *(ROOT / "benchmarks").rglob("*.md"),
+        *ROOT.glob("examples/*/README.md"),
+    ]
 )
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 

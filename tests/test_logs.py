@@ -40,6 +40,13 @@ def _lines(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize("level", logs.LEVELS)
+def test_the_level_can_be_asked_for(level: logs.Level) -> None:
+    """A process beside the worker's is to say as much as it does."""
+    logs.set_level(level)
+    assert logs.level() == level
+
+
 def test_json_lines_carry_level_time_logger_and_values() -> None:
     """A line is one JSON object, whatever its values hold."""
     stream = io.StringIO()

@@ -19,7 +19,7 @@ from tests.doubles import FakeEngine
 from tests.memory import MemoryDelivery
 from tests.workbench import Bench, assert_once_and_in_order, filled
 from worker.cutting import cut_to_tokens
-from worker.errors import SettingsError, Stop
+from worker.errors import SettingsError, Stop, TooSlow
 from worker.metrics import Metrics, ReloadOutcome
 from worker.reload import Reloadable
 from worker.types import Batch, Engine, Message, Origin, Predictions, Prepared, Record, Tokenized
@@ -169,6 +169,25 @@ def test_a_batch_that_is_dropped_does_not_keep_the_old_engine(stand: Stand) -> N
     assert not stand.engines[0].closed
     assert stand.revision() == "1"
     assert stand.engines[0].ended.wait(WAIT_S)
+
+
+class Impatient(Strict):
+    def infer(self, tokenized: Tokenized) -> Predictions:
+        if len(tokenized.ids) > 1:
+            raise TooSlow("told to be slow")
+        return super().infer(tokenized)
+
+
+def test_parts_of_what_was_too_slow_are_for_the_engine_that_tokenised_them() -> None:
+    """A reload in between does not close it before the last of them is computed."""
+    stand = Stand(first=Impatient("0"))
+    tokenized = stand.engine.tokenize(["one", "two"])
+    stand.reload()
+    with pytest.raises(TooSlow):
+        stand.engine.infer(tokenized)
+    assert [_revision(stand.engine.infer(replace(tokenized, ids=[ids]))) for ids in tokenized.ids] == ["0", "0"]
+    assert stand.engines[0].ended.wait(WAIT_S)
+    stand.engine.close()
 
 
 def test_a_batch_without_texts_says_nothing_of_those_behind_it(stand: Stand) -> None:

@@ -91,7 +91,7 @@ def test_the_text_comes_along_only_if_asked() -> None:
 
 def test_the_text_is_the_one_that_was_sent() -> None:
     """What the model was given to read instead is not sent on."""
-    message = replace(MESSAGE, text="prepared", original="As Sent")
+    message = MESSAGE._replace(text="prepared", original="As Sent")
     assert _tagged(result(replace(TAGGED, include_text=True), RECORD, message, TAGS, NOW)).text == "As Sent"
 
 
@@ -142,7 +142,7 @@ def test_an_original_without_label_has_no_label_header() -> None:
 def test_key_and_headers_are_carried(form: ResultForm) -> None:
     """Repeated headers stay in order; a null value, which the client cannot send, is empty and written down."""
     sent = (Header("a", b"1"), Header("none", None), Header("a", b""), Header("nil", None), Header("ü", b"\xff"))
-    output = result(form, replace(RECORD, headers=sent), MESSAGE, TAGS, NOW)
+    output = result(form, RECORD._replace(headers=sent), MESSAGE, TAGS, NOW)
     assert output.key == b"key"
     carried = (("a", b"1"), ("none", b""), ("a", b""), ("nil", b""), ("ü", b"\xff"))
     assert output.headers[: len(carried) + 1] == (*carried, (headers.NULL_HEADERS, b"none,nil"))
@@ -160,7 +160,7 @@ def test_key_and_headers_are_carried(form: ResultForm) -> None:
 )
 def test_the_partition_of_an_output(partition: Any, key: bytes | None, expected: int | None) -> None:
     """By source partition, or by key; without a key the source partition keeps the order."""
-    form, record = replace(TAGGED, partition=partition), replace(RECORD, key=key)
+    form, record = replace(TAGGED, partition=partition), RECORD._replace(key=key)
     assert result(form, record, MESSAGE, TAGS, NOW).partition == expected
     assert passed(form, record, NOW).partition == expected
 
@@ -169,22 +169,22 @@ def test_the_timestamp_of_an_output() -> None:
     """The source's, or now; a source without one leaves it to the producer."""
     assert result(TAGGED, RECORD, MESSAGE, TAGS, NOW).timestamp_ms == THEN_MS
     assert result(replace(TAGGED, timestamp="processed"), RECORD, MESSAGE, TAGS, NOW).timestamp_ms == NOW_MS
-    timeless = replace(MESSAGE, origin=replace(MESSAGE.origin, timestamp_ms=None))
+    timeless = MESSAGE._replace(origin=MESSAGE.origin._replace(timestamp_ms=None))
     assert result(TAGGED, RECORD, timeless, TAGS, NOW).timestamp_ms is None
 
 
 def test_no_output_is_dated_ahead_of_now() -> None:
     """Kafka refuses records from the future: a sender's clock must not stop the worker; the result keeps its time."""
-    ahead = replace(MESSAGE, origin=replace(MESSAGE.origin, timestamp_ms=NOW_MS + 86_400_000))
+    ahead = MESSAGE._replace(origin=MESSAGE.origin._replace(timestamp_ms=NOW_MS + 86_400_000))
     output = result(TAGGED, RECORD, ahead, TAGS, NOW)
     assert output.timestamp_ms == NOW_MS
     assert str(_tagged(output).source.timestamp).startswith("2026-01-03")
-    assert passed(TAGGED, replace(RECORD, timestamp_ms=NOW_MS + 1), NOW).timestamp_ms == NOW_MS
+    assert passed(TAGGED, RECORD._replace(timestamp_ms=NOW_MS + 1), NOW).timestamp_ms == NOW_MS
 
 
 def test_a_replayed_message_is_a_result_of_its_first_place() -> None:
     """Source, partition and timestamp are those of the first reading, not of the replay topic."""
-    record = replace(RECORD, topic="again", partition=0, offset=2, timestamp_ms=NOW_MS)
+    record = RECORD._replace(topic="again", partition=0, offset=2, timestamp_ms=NOW_MS)
     output = result(TAGGED, record, MESSAGE, TAGS, NOW)
     assert (output.partition, output.timestamp_ms) == (4, THEN_MS)
     assert _tagged(output).source.offset == 17
@@ -193,7 +193,7 @@ def test_a_replayed_message_is_a_result_of_its_first_place() -> None:
 @pytest.mark.parametrize("stamp", [-(2**63), -1, 0, 253_402_300_800_000, 2**63 - 1])
 def test_timestamps_that_no_calendar_holds(stamp: int) -> None:
     """A timestamp before the year 1 or after 9999 is as good as none, and stops nothing."""
-    message = replace(MESSAGE, origin=replace(MESSAGE.origin, timestamp_ms=stamp))
+    message = MESSAGE._replace(origin=MESSAGE.origin._replace(timestamp_ms=stamp))
     found = _tagged(result(TAGGED, RECORD, message, TAGS, NOW)).source.timestamp
     assert (found is None) == (stamp not in (-1, 0))
 
@@ -231,7 +231,7 @@ def test_a_second_failure_replaces_the_first() -> None:
 @pytest.mark.parametrize(("key", "value"), [(b"key", None), (None, b"")])
 def test_a_null_value_is_marked(key: bytes | None, value: bytes | None) -> None:
     """A tombstone stays null; without a key, which Kafka's clients refuse, it is empty. The marker tells both."""
-    output = dead_letter("dead", replace(RECORD, key=key, value=None), LETTER, NOW)
+    output = dead_letter("dead", RECORD._replace(key=key, value=None), LETTER, NOW)
     assert (output.key, output.value) == (key, value)
     assert _texts(output)[headers.ERROR_NULL_VALUE] == "1"
     again = Record("again", 0, 2, None, key, output.value, tuple(Header(*pair) for pair in output.headers))
@@ -240,7 +240,7 @@ def test_a_null_value_is_marked(key: bytes | None, value: bytes | None) -> None:
 
 def test_an_empty_value_is_not_null() -> None:
     """Nothing marks a value that was empty from the start."""
-    assert headers.ERROR_NULL_VALUE not in _texts(dead_letter("dead", replace(RECORD, value=b""), LETTER, NOW))
+    assert headers.ERROR_NULL_VALUE not in _texts(dead_letter("dead", RECORD._replace(value=b""), LETTER, NOW))
 
 
 def test_a_long_message_is_cut() -> None:
@@ -264,7 +264,7 @@ def test_a_refused_result_is_a_dead_letter(refusal: Refusal) -> None:
 def test_too_large_a_dead_letter_loses_its_value() -> None:
     """Coordinates and reason stay, with size and hash of the value; what may be large goes."""
     large = (Header("large", b"h" * 5000), Header("n" * 5000, None))
-    record = replace(RECORD, value=b"v" * 5000, key=b"k" * 5000, headers=large)
+    record = RECORD._replace(value=b"v" * 5000, key=b"k" * 5000, headers=large)
     output = refused_dead_letter(dead_letter("dead", record, LETTER, NOW), "output_too_large")
     found = _texts(output)
     assert (output.value, output.key, output.topic, output.partition) == (b"", None, "dead", 4)
@@ -285,7 +285,7 @@ def test_a_dead_letter_that_its_topic_never_takes_stops() -> None:
 
 def test_a_passed_record_is_as_it_came() -> None:
     """A tombstone for compacted outputs keeps key, headers, timestamp and its null."""
-    output = passed(TAGGED, replace(RECORD, value=None), NOW)
+    output = passed(TAGGED, RECORD._replace(value=None), NOW)
     assert output == Output("out", None, b"key", (("traceparent", b"00-ab-cd-01"),), 4, THEN_MS)
 
 
@@ -316,7 +316,7 @@ def test_any_record_can_be_a_dead_letter(record: Record, detail: str) -> None:
 def test_any_message_can_be_a_result(record: Record, identity: str, text: str, label: str) -> None:
     """Whatever id, text, headers and label, the JSON is a strict TaggedMessage; the original's headers are bytes."""
     message = Message(identity, Origin("in", record.partition, record.offset, record.timestamp_ms), text)
-    tags = replace(TAGS, label=label)
+    tags = TAGS._replace(label=label)
     original = result(ORIGINAL, record, message, tags, NOW)
     assert original.value == record.value
     assert all(isinstance(value, bytes) for _, value in original.headers)
@@ -327,7 +327,7 @@ def test_any_message_can_be_a_result(record: Record, identity: str, text: str, l
 def test_a_replay_that_is_refused_keeps_its_origin_and_count() -> None:
     """Else it would come back for ever, as a new record of the replay topic."""
     origin = Origin("first", 5, 77, 1)
-    message = replace(MESSAGE, origin=origin, replays=2)
+    message = MESSAGE._replace(origin=origin, replays=2)
     sent = dict(dead_letter("dead", RECORD, refused_result(RECORD, message, "output_too_large"), NOW).headers)
     assert sent[headers.SOURCE_TOPIC] == b"first"
     assert sent[headers.SOURCE_OFFSET] == b"77"

@@ -13,7 +13,7 @@ import pytest
 from schemas import Reason
 from worker.config import load
 from worker.errors import SettingsError
-from worker.rules import make_decoder, make_form, make_preparation
+from worker.rules import make_decoder, make_form, make_preparation, make_reader
 from worker.settings import Settings
 from worker.text.preparation import Preparation
 from worker.types import DeadLetter, Decoded, Dropped, Message, Record
@@ -160,3 +160,13 @@ def test_what_does_not_go_together_is_refused(assignments: list[str], refusal: s
         load(None, assignments, {})
     assert refusal in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_languages_are_named_where_the_settings_ask_for_it(asked: bool) -> None:
+    """Off by default: then a text has the language that its sender says, or none."""
+    pytest.importorskip("py3langid", reason="needs the extra: pip install 'tagstream[text]'")
+    read = make_reader(Settings.model_validate({"text": {"identify_language": True}} if asked else {}))
+    message = read(Record("in", 0, 0, None, None, '{"text": "Der Zug fährt heute erst um neun Uhr ab."}'.encode()))
+    assert isinstance(message, Message)
+    assert message.language == ("de" if asked else None)

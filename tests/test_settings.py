@@ -77,6 +77,14 @@ def test_a_topic_that_is_written_cannot_be_read(sections: dict[str, Any], topic:
     assert _refusal(**sections) == f"topic '{topic}' is written and read: a worker must not read its own results"
 
 
+@pytest.mark.parametrize("name", ["in", "fbs", "tagged", "dead-letters", "again"])
+def test_corrections_have_a_topic_of_their_own(name: str) -> None:
+    """One that the worker reads, by name or by pattern, or writes, is refused."""
+    read = {"input": {"topics": ["in"], "pattern": "fb.*"}, "dead_letter": {"replay_topic": "again"}}
+    assert _refusal(**read, feedback={"topic": name}).startswith("feedback.topic must be a topic of its own")
+    assert Settings.model_validate({**read, "feedback": {"topic": "corrections"}}).reads("fb-1")
+
+
 def test_topics_by_name_or_by_mapping() -> None:
     """A name is enough; a mapping adds what differs for that topic."""
     mails = {"topic": "mails", "format": "mail"}

@@ -43,6 +43,10 @@ class Lost(Exception):
         self.killed_by = killed_by
 
 
+class Late(Exception):
+    """The child has not answered in time. It may still: ask it no more, close it."""
+
+
 class Child:
     """A spawned process in which `make(recipe)` gives the function that answers. Each request gets one reply.
 
@@ -68,12 +72,14 @@ class Child:
     def alive(self) -> bool:
         return self._process.is_alive()
 
-    def ask(self, request: Frame) -> Frame:
-        """Wait for the reply, however long it takes. Any thread; raises `Lost`, `SettingsError` and `Stop`."""
+    def ask(self, request: Frame, timeout_s: float | None = None) -> Frame:
+        """Wait for the reply, at most so long. Any thread; raises `Lost`, `Late`, `SettingsError` and `Stop`."""
         with self._asking:
             try:
                 with contextlib.suppress(ConnectionError):  # it has failed, and its last reply says how
                     self._connection.send_bytes(request.to_bytes())
+                if not self._connection.poll(timeout_s):
+                    raise Late
                 reply = Frame.from_bytes(self._connection.recv_bytes())
             except (EOFError, OSError):
                 raise self._lost() from None

@@ -49,11 +49,14 @@ def recipe_of(settings: Settings) -> EngineRecipe:
 def load_model(settings: Settings, *, log_level: Level | None = None) -> EngineProcess:
     """The engine that the settings name, in its own process. Blocks for seconds; raises `SettingsError`, `Stop`.
 
-    `log_level` is for commands that say less than the settings would.
+    `log_level` is for commands of which the model's process is to say less than they.
     """
     _refuse_other_preparation(settings)
     return EngineProcess(
-        recipe_of(settings), log_level=log_level or settings.logging.level, log_format=settings.logging.format
+        recipe_of(settings),
+        log_level=log_level,
+        log_format=settings.logging.format,
+        pass_limit_s=settings.delivery.stage_deadline_s / 2,  # time for another process before the stage is stuck
     )
 
 
@@ -143,7 +146,7 @@ def make_shadow(settings: Settings, running: Sequence[Classifier], metrics: Metr
         threads=1,  # the cores belong to the model that tags
         allow_download=model.allow_download,
     )
-    engine = EngineProcess(recipe, log_level=settings.logging.level, log_format=settings.logging.format)
+    engine = EngineProcess(recipe, log_format=settings.logging.format)
     try:
         return Shadow(
             engine=engine,

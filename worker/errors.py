@@ -3,6 +3,7 @@
 TagstreamError
 ├── SettingsError            the call or the settings are wrong: exit 2
 ├── Skip                     this record: a dead letter, the rest of the batch goes on
+├── TooSlow                  these texts together: cut the batch in two, each half goes on by itself
 ├── DeliveryFailed           try again: fresh producer, rewind to the committed offsets
 │   ├── DeliveryRefused      the group has moved on: as above, but only after the membership changed
 │   └── RecordRefused        a topic does not take a record of this outcome: cut it in two
@@ -33,6 +34,10 @@ class Skip(TagstreamError):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+
+
+class TooSlow(TagstreamError):
+    """A pass over several texts took longer than is allowed for one; a text for which that is so alone is `failed`."""
 
 
 class DeliveryFailed(TagstreamError):

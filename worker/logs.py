@@ -59,6 +59,12 @@ def set_level(level: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING if level == "debug" else logging.CRITICAL)
 
 
+def level() -> Level:
+    """The least level shown now, for a process beside this one that is to say as much. Any thread."""
+    number = logging.getLogger(_OURS[0]).getEffectiveLevel()
+    return next((name for name in LEVELS if logging.getLevelNamesMapping()[name.upper()] >= number), "error")
+
+
 def _shared() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 import structlog
 
-from worker.errors import SettingsError, TagstreamError
+from worker.errors import SettingsError, TagstreamError, TooSlow
 from worker.metrics import Metrics
 from worker.types import Classifier, Engine, EnginePart, Predictions, Tokenized
 
@@ -127,6 +127,9 @@ class Reloadable:
             generation.calls += 1
         try:
             yield number, generation.engine
+        except TooSlow:
+            texts = 0  # they come again
+            raise
         finally:
             with self._lock:
                 generation.calls -= 1

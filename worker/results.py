@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import orjson
 from pydantic_core import to_json
 
 from schemas import Reason, headers
@@ -26,8 +27,7 @@ MAX_DETAIL = 300  # characters of an error message; enough for one line
 Fields = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Tags:
+class Tags(NamedTuple):
     """What is known of one message once it is tagged."""
 
     label: str | None
@@ -57,7 +57,7 @@ def result(form: ResultForm, record: Record, message: Message, tags: Tags, now: 
     if form.format == "original":
         value, extra = _original(form, record.value), _tag_headers(message, tags, now)
     else:
-        value, extra = to_json(_tagged_message(form, message, tags, now)), ()
+        value, extra = _json(_tagged_message(form, message, tags, now)), ()
     return Output(
         topic=tags.route,
         value=value,
@@ -116,7 +116,7 @@ def without_value(output: Output) -> Output:
     ours = tuple(h for h in output.headers if h[0].startswith(headers.PREFIX) and h[0] != headers.NULL_HEADERS)
     digest = hashlib.sha256(value).hexdigest()
     facts = ((headers.ERROR_VALUE_SIZE, str(len(value))), (headers.ERROR_VALUE_SHA256, digest))
-    return replace(output, value=b"", key=None, headers=(*ours, *_encoded(facts)))
+    return output._replace(value=b"", key=None, headers=(*ours, *_encoded(facts)))
 
 
 def refused_result(record: Record, message: Message | None, refusal: Refusal) -> DeadLetter:
@@ -168,6 +168,14 @@ def _tagged_message(form: ResultForm, message: Message, tags: Tags, now: datetim
         "text": text,
         "metadata": metadata,
     }
+
+
+def _json(fields: Fields) -> bytes:
+    """The same bytes from either: orjson needs a third of the time, and refuses integers of more than 64 bits."""
+    try:
+        return orjson.dumps(fields, option=orjson.OPT_UTC_Z)
+    except TypeError:
+        return to_json(fields)
 
 
 def _original(form: ResultForm, value: bytes | None) -> bytes | None:

@@ -11,8 +11,10 @@ from worker.settings import Settings
 from worker.text.decode import Decoder, TopicFormat
 from worker.text.documents import redact_document
 from worker.text.identity import KeyedHash
+from worker.text.language import LanguageIdentifier, WithLanguage
 from worker.text.preparation import Preparation
 from worker.text.redaction import Redaction
+from worker.types import Decode
 
 KEY_BYTES = 16  # shorter keys can be guessed, and then every id can be tried out
 
@@ -86,6 +88,12 @@ def make_decoder(settings: Settings) -> Decoder:
         prepare=preparation if preparation.steps else None,
         hide_id=_make_hash(settings),
     )
+
+
+def make_reader(settings: Settings) -> Decode:
+    """A decoder that names languages as well, if the settings ask for it. Raises `SettingsError`."""
+    decoder = make_decoder(settings)
+    return WithLanguage(decoder, LanguageIdentifier()) if settings.text.identify_language else decoder
 
 
 def _make_hash(settings: Settings) -> KeyedHash | None:

@@ -41,6 +41,9 @@ class TextSettings(Section):
     stop_words: tuple[Literal["de", "en", "es", "fr", "it", "nl", "pt"], ...] = Field(
         default=(), description="Without the articles, pronouns, ... of these languages; costs a BERT accuracy."
     )
+    identify_language: bool = Field(
+        default=False, description="Name the language of a text whose sender does not, in `text_facts`."
+    )
     redact: tuple[Literal["emails", "phones", "cards", "ibans", "ips", "secrets"], ...] = Field(
         default=(), description="What is masked in all that is sent on: text, metadata, names of clusters."
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from worker.checks.machine import (
     has_fast_checksums,
-    importable_codecs,
     judge_checksums,
     judge_codecs,
     judge_labels,
     judge_parts,
     judge_precision,
 )
+from worker.kafka.codecs import importable_codecs
 from worker.types import Classifier, EnginePart, PrecisionLoss
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 from kafka.structs import OffsetAndMetadata
 
 from tests.kafka import parts
@@ -51,6 +51,17 @@ def _place(consumer: Any, **more: Any) -> Any:
         **more,
     }
     return place(consumer, [Partition("in", 0)], **given)
+
+
+def test_a_topic_that_is_deleted_meanwhile_is_asked_for_again() -> None:
+    """The client trips over it with an error that is none of Kafka's: it becomes one that may pass."""
+
+    class Forgetful(Answers):
+        def end_offsets(self, partitions: list[Any], timeout_ms: float | None = None) -> dict[Any, int]:
+            raise KeyError(partitions[0])
+
+    with pytest.raises(UnknownTopicOrPartitionError):
+        _place(Forgetful(15, 15))
 
 
 def test_the_first_answer_for_a_committed_offset_is_not_trusted() -> None:

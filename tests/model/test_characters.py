@@ -54,19 +54,23 @@ def test_batches_of_any_size_are_cut():
 
 
 def test_features_are_those_of_sklearn():
-    """They are `char_wb` n-grams with damped counts and length one: texts are as alike as sklearn finds them."""
+    """They are `char_wb` n-grams with damped counts and length one: texts are as alike as sklearn finds them.
+
+    A blank alone is none here.
+    """
     texts = ["Cheap pills, cheap Pills!", "cheap thrills in town", "naïve café pills", "tomorrow we may be gone"]
-    sklearn = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, use_idf=False)
-    theirs, ours = sklearn.fit_transform(texts), character_matrix(texts)
+    options = {"analyzer": "char_wb", "ngram_range": (1, 5), "sublinear_tf": True, "use_idf": False}
+    grams = [gram for gram in TfidfVectorizer(**options).fit(texts).vocabulary_ if gram != " "]
+    theirs, ours = TfidfVectorizer(**options, vocabulary=grams).fit_transform(texts), character_matrix(texts)
     np.testing.assert_allclose((ours @ ours.T).toarray(), (theirs @ theirs.T).toarray(), atol=0.03)
 
 
 def test_hashes_never_change():
     """A head that was trained years ago reads the same n-grams: these numbers must stay."""
     matrix = character_matrix(["Win €5 now", "发票 发票"])
-    assert matrix.nnz == 32
+    assert matrix.nnz == 40
     assert matrix.indices[:4].tolist() == [1438, 1710, 2457, 3101]
-    assert int(matrix.indices.astype(np.int64).sum()) == 1_106_968
+    assert int(matrix.indices.astype(np.int64).sum()) == 1_298_682
 
 
 def test_hashes_are_the_same_in_every_process():
@@ -109,7 +113,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def with_characters(folder: Path, weights: np.ndarray = WEIGHTS) -> Path:
     head = load_file(folder / "head.safetensors")
-    save_file({**head, "characters": torch.from_numpy(weights)}, folder / "head.safetensors")
+    save_file({**head, "ngrams": torch.from_numpy(weights)}, folder / "head.safetensors")
     write_json(folder / "tagstream.json", manifest_of(LABELS, features="embedding+characters"))
     return folder
 

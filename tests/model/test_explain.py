@@ -142,7 +142,7 @@ def test_characters_have_their_share(model, tmp_path):
     weights[2, character_matrix(["xx££"]).indices] = 30.0  # of "other"
     weights[0, character_matrix(["w1"]).indices] = 1.0
     head = load_file(model / "head.safetensors")
-    save_file({**head, "characters": torch.from_numpy(weights)}, folder / "head.safetensors")
+    save_file({**head, "ngrams": torch.from_numpy(weights)}, folder / "head.safetensors")
     write_json(folder / "tagstream.json", manifest_of(LABELS, features="embedding+characters"))
     text = f"{TEXT} {'w2 ' * 80}xx££"  # behind the model's last token
     explained = explain(folder, text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,13 +17,15 @@ from prometheus_client import CollectorRegistry
 
 from tests.children import ROOT, assert_gone, keep_asking, start_script, wait_for_end
 from tests.model.tiny import change_json, config_of, texts_of, write_classifier, write_encoder
+from worker import logs
 from worker.engines import check
-from worker.errors import SettingsError, Stop
+from worker.errors import SettingsError, Stop, TooSlow
 from worker.metrics import Metrics
 from worker.model.assembly import load_engine
 from worker.model.process import EngineProcess
 from worker.model.recipe import ClassifierRecipe, EngineRecipe, Windows, ZeroShotRecipe
 from worker.reload import Reloadable
+from worker.types import Predictions, Tokenized
 
 TEXTS = ["", *texts_of(12, 90), "\ud800"]  # none, longer than the model's longest, and half a character
 
@@ -147,6 +151,42 @@ def test_a_child_that_dies_in_the_middle_of_a_pass(recipe):
         killer.wait()
 
 
+def test_a_pass_that_never_ends_is_ended(recipe):
+    """Field report 1: with its process. The next one tells of several texts that they are too slow together, and of one
+    alone that it has failed, and computes what comes after them."""
+    with closing(EngineProcess(recipe, log_level="error")) as engine:
+        several, alone = engine.tokenize(["w1", "w2"]), engine.tokenize(["w1", "\ud800"])
+        with pytest.raises(TooSlow, match="2 texts"):
+            _infer_in_a_frozen_child(engine, several)
+        found = _infer_in_a_frozen_child(engine, alone)
+        assert found.failed == {0: "forward pass: a pass took longer than 0.01 s over this text alone"}
+        assert [len(scores) for scores in (*found.scores, found.embeddings)] == [2, 2, 2]
+        assert not engine.infer(several).failed
+
+
+def _infer_in_a_frozen_child(engine: EngineProcess, tokenized: Tokenized) -> Predictions:
+    pid, engine._pass_limit_s = engine.pid, 0.01
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        return engine.infer(tokenized)
+    finally:
+        engine._pass_limit_s = None
+        assert_gone(pid)
+
+
+def test_a_pass_that_never_ends_and_another_model_in_its_place(tmp_path):
+    """What was tokenised is not for a model that has been put there meanwhile: the worker has to start again."""
+    folder = write_encoder(tmp_path / "encoder", config_of("bert"))
+    with closing(
+        EngineProcess(EngineRecipe(encoder=str(folder), device="cpu", threads=1), log_level="error")
+    ) as engine:
+        tokenized, engine._pass_limit_s = engine.tokenize(["w1", "w2"]), 0.01
+        write_encoder(folder, config_of("bert"), seed=1)
+        os.kill(engine.pid, signal.SIGSTOP)
+        with pytest.raises(Stop, match="now holds another one"):
+            engine.infer(tokenized)
+
+
 def test_warnings_of_the_child_are_seen(tmp_path, capfd):
     """Its log lines go to the worker's stderr, in the worker's form and from the worker's level on."""
     folder = write_encoder(tmp_path / "encoder", config_of("bert"))
@@ -156,6 +196,34 @@ def test_warnings_of_the_child_are_seen(tmp_path, capfd):
     (line,) = capfd.readouterr().err.splitlines()
     assert '"event": "batch_budget_raised"' in line
     assert '"level": "warning"' in line
+
+
+@pytest.fixture
+def _levels_as_before() -> Iterator[None]:
+    levels = {name: logging.getLogger(name).level for name in (None, "worker", "tagstream", "kafka", *logs._CHATTY)}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.mark.usefixtures("_levels_as_before")
+def test_the_child_follows_the_level_that_an_operator_sets(tmp_path, capfd):
+    """`POST /api/log-level`: with its next batch the model's process says as much as the worker does."""
+    logs.set_level("error")
+    folder = write_encoder(tmp_path / "encoder", config_of("bert"))
+    recipe = EngineRecipe(encoder=str(folder), device="cpu", threads=1)
+    capfd.readouterr()
+    with closing(EngineProcess(recipe, log_format="json")) as engine:
+        tokenized = engine.tokenize(["w1"])
+        unknown = replace(tokenized, ids=[((np.array([10**6], np.int32),),)])  # it has no embedding
+        assert engine.infer(unknown).failed
+        assert capfd.readouterr().err == ""
+        logs.set_level("warning")
+        assert engine.infer(unknown).failed
+        assert '"event": "forward_failed"' in capfd.readouterr().err
+        logs.set_level("error")
+        assert engine.infer(unknown).failed
+        assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("end", ["exit", "kill", "interrupt"])

@@ -125,7 +125,7 @@ READ = {
 
 @pytest.mark.parametrize(("value", "text", "charset"), READ.values(), ids=READ.keys())
 def test_odd_but_readable_json_is_read(value: bytes, text: str, charset: str) -> None:
-    """Marks, frames, escapes and repeated fields are no reason to refuse a text."""
+    """Field report 9: marks, frames, escapes and repeated fields are no reason to refuse a text."""
     message = decode(value)
     assert isinstance(message, Message)
     assert (message.text, message.charset, message.charset_guessed) == (text, charset, False)

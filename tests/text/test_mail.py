@@ -119,7 +119,7 @@ MADE_UP: dict[str, tuple[bytes, Content]] = {
 
 @pytest.mark.parametrize(("mail", "content"), MADE_UP.values(), ids=MADE_UP.keys())
 def test_charsets_that_do_not_exist_are_guessed_and_flagged(mail: bytes, content: Content) -> None:
-    """What a sender declares never raises: the best guess is read, and the result says so."""
+    """Field report 10: what a sender declares never raises: the best guess is read, and the result says so."""
     assert read_mail(mail) == content
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from worker import app
 from worker.clusters.none import NoClusters
 from worker.metrics import Metrics
-from worker.rules import make_decoder
+from worker.rules import make_reader
 from worker.settings import Settings
 from worker.types import Batch, Engine, Partition, Prepared, Record, Tokenized
 
@@ -45,7 +45,7 @@ def by_stage(settings: Settings, engine: Engine, texts: Sequence[str]) -> dict[s
     clusters = NoClusters()
     tagging = app.make_tagging(settings, engine, clusters, Metrics(CollectorRegistry()))
     batch = _batch(settings, texts)
-    decode = make_decoder(settings)
+    decode = make_reader(settings)
     decoded, decode_us = _timed(lambda: tuple(map(decode, batch.records)), len(texts))
     tokenized, tokenise_us = _timed(lambda: engine.tokenize(texts), len(texts))
     prepared = Prepared(batch, decoded, tokenized)

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from worker.checks.finding import Finding, ok, warning
+from worker.kafka.codecs import CODECS
 from worker.types import Classifier, EnginePart, PrecisionLoss
-
-CODECS = {"gzip": "Python with zlib", "snappy": "python-snappy", "lz4": "lz4", "zstd": "zstandard"}
-
-
-def importable_codecs() -> dict[str, bool]:
-    """As the client library finds them."""
-    from kafka import codec
-
-    return {name: bool(getattr(codec, f"has_{name}")()) for name in CODECS}
 
 
 def has_fast_checksums() -> bool:

@@ -12,10 +12,14 @@ from worker.clusters.table import Table
 
 
 class Draft:
-    """Clusters by place; `origins[i]` are the places of the old table that place i goes on with, none of a new one."""
+    """Clusters by place; `origins[i]` are the places of the old table that place i goes on with, none of a new one.
 
-    def __init__(self, table: Table) -> None:
+    No count grows above `cap`.
+    """
+
+    def __init__(self, table: Table, cap: int) -> None:
         self._table = table
+        self._cap = cap
         self.ids = list(table.ids)
         self.centres = table.centres.copy()
         self.anchors = table.anchors.copy()
@@ -26,13 +30,13 @@ class Draft:
         self.next_id = table.next_id
         self.events: list[Event] = []
 
-    def merge(self, one: int, other: int, cap: int) -> int:
+    def merge(self, one: int, other: int) -> int:
         """The heavier keeps its id; the place of the other is free then, and returned."""
         kept, gone = (one, other) if self.counts[one] >= self.counts[other] else (other, one)
         self._tell("merged", (kept, gone), (self.ids[kept],), int(self.counts[gone]), "they had become one topic")
         weights = self.counts[[kept, gone]].astype(np.float32)
         self.centres[kept] = normalise((weights @ self.centres[[kept, gone]])[None])[0]
-        self.counts[kept] = min(self.counts[kept] + self.counts[gone], cap)
+        self.counts[kept] = min(self.counts[kept] + self.counts[gone], self._cap)
         self.seen[kept] += self.seen[gone]
         self.last_ms[kept] = max(self.last_ms[kept], self.last_ms[gone])
         self.origins[kept] += self.origins[gone]
@@ -50,8 +54,8 @@ class Draft:
         self.events.append(
             Event("split", (parent,), (parent, new), self._table.at_ms, counts[1 - kept], "it held two topics")
         )
-        self.centres[place], self.counts[place] = halves[kept], max(counts[kept], 1)
-        born = (new, halves[1 - kept], max(counts[1 - kept], 1))
+        self.centres[place], self.counts[place] = halves[kept], self._capped(counts[kept])
+        born = (new, halves[1 - kept], counts[1 - kept])
         if free is None:
             self._append(*born)
         else:
@@ -82,6 +86,9 @@ class Draft:
         self.next_id += 1
         return self.next_id - 1
 
+    def _capped(self, count: int) -> int:
+        return min(max(count, 1), self._cap)
+
     def _tell(self, kind: Kind, parents: tuple[int, ...], children: tuple[int, ...], count: int, reason: str) -> None:
         self.events.append(
             Event(kind, tuple(self.ids[place] for place in parents), children, self._table.at_ms, count, reason)
@@ -90,13 +97,13 @@ class Draft:
     def _replace(self, place: int, new: int, centre: Matrix, count: int) -> None:
         self.ids[place], self.origins[place] = new, ()
         self.centres[place] = self.anchors[place] = centre
-        self.counts[place], self.seen[place], self.last_ms[place] = count, count, self._table.at_ms
+        self.counts[place], self.seen[place], self.last_ms[place] = self._capped(count), count, self._table.at_ms
 
     def _append(self, new: int, centre: Matrix, count: int) -> None:
         self.ids.append(new)
         self.origins.append(())
         self.centres = np.concatenate((self.centres, centre[None]))
         self.anchors = np.concatenate((self.anchors, centre[None]))
-        self.counts = np.append(self.counts, count)
+        self.counts = np.append(self.counts, self._capped(count))
         self.seen = np.append(self.seen, count)
         self.last_ms = np.append(self.last_ms, self._table.at_ms)

@@ -44,14 +44,12 @@ def refresh(
     """The table changed, and the judgement to confirm by at the next refresh. `before` None: confirmation is waived."""
     groups = groups_of(window, table.centres)
     judged = judge(table, window, groups, recipe, random)
-    draft = Draft(table)
+    draft = Draft(table, recipe.count_cap)
     for split, payer in chosen(table, judged, before, recipe.swap_ratio):
         place = table.ids.index(split)
         rows = window[groups[place]]
         two = halves(rows, random)
-        draft.split(
-            place, freed(draft, table, payer, recipe), two, np.bincount(nearest(rows, two), minlength=2).tolist()
-        )
+        draft.split(place, freed(draft, table, payer), two, np.bincount(nearest(rows, two), minlength=2).tolist())
     settle(draft, window)
     for place in range(len(draft.ids)):
         if float(draft.centres[place] @ draft.anchors[place]) < recipe.drift_cosine:
@@ -112,9 +110,9 @@ def settle(draft: Draft, window: Matrix) -> None:
                 draft.centres[place] = normalise(total[None])[0]
 
 
-def freed(draft: Draft, table: Table, payer: Payer, recipe: Recipe) -> int | None:
+def freed(draft: Draft, table: Table, payer: Payer) -> int | None:
     """The place that the payer leaves, if it is one."""
     places = [table.ids.index(one) for one in payer]
     if len(places) == 2:
-        return draft.merge(places[0], places[1], recipe.count_cap)
+        return draft.merge(places[0], places[1])
     return draft.retire(places[0]) if places else None

@@ -25,11 +25,11 @@ def polished(table: Table, rows: Matrix, recipe: Recipe, random: np.random.Gener
         swaps = chosen(table, judge(table, rows, groups, recipe, random), None, RATIO)
         if not swaps:
             break
-        draft = Draft(table)
+        draft = Draft(table, recipe.count_cap)
         for split, payer in swaps:
             place = table.ids.index(split)
             two = halves(rows[groups[place]], random)
-            free = freed(draft, table, payer, recipe)
+            free = freed(draft, table, payer)
             draft.split(place, free, two, [1, 1])
         table = draft.done()
         table = _counted(table, _settled(rows, table.centres, LLOYD_STEPS), rows, recipe)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import UnknownTopicOrPartitionError
 
 from worker.errors import Stop
 from worker.types import Partition
@@ -51,7 +52,7 @@ def place(
     committed: dict[Any, int | None] = (
         _committed_twice(consumer, asked, timeout_ms, topic_ids) if known is None else {p: known.get(p) for p in asked}
     )
-    first, end = consumer.beginning_offsets(asked, timeout_ms), consumer.end_offsets(asked, timeout_ms)
+    first, end = _bounds(consumer, asked, timeout_ms)
     fresh = [p for p in asked if committed[p] is None]
     committed |= {p: started[p] for p in fresh if p in started}
     offsets: dict[Partition, int] = _starts(consumer, [p for p in fresh if p not in started], start, first, end)
@@ -64,6 +65,14 @@ def place(
             skipped[Partition(*partition)] = max(lost, 0)
     ends = {Partition(*p): offset for p, offset in end.items()}
     return Placement(offsets, ends, frozenset(Partition(*p) for p in fresh), skipped)
+
+
+def _bounds(consumer: KafkaConsumer, partitions: list[Any], timeout_ms: float) -> tuple[dict[Any, int], dict[Any, int]]:
+    """First and last offsets. The client forgets a partition whose topic has just been deleted, and trips over it."""
+    try:
+        return consumer.beginning_offsets(partitions, timeout_ms), consumer.end_offsets(partitions, timeout_ms)
+    except KeyError as error:
+        raise UnknownTopicOrPartitionError(str(error)) from error
 
 
 def _committed_twice(

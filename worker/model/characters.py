@@ -1,8 +1,8 @@
 """Hashed character n-grams: spellings that betray spam where the meaning is hidden, read without a pass of the model.
 
-An n-gram lies in one word, a blank at either end included, as in sklearn's `char_wb`, and in lower case. The counts of
-a text are damped by their logarithm, and the whole has length one. A trained head is bound to these hashes: they must
-never change.
+An n-gram lies in one word, a blank at either end included, as in sklearn's `char_wb`, and in lower case; a character
+alone is one, too, which in Chinese is half a word. The counts of a text are damped by their logarithm, and the whole
+has length one. A trained head is bound to these hashes: they must never change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BITS = 16  # on the spam sets 2**15 buckets lose up to three validation texts of 883, 2**17 win one
 BUCKETS = 1 << BITS
-SHORTEST, LONGEST = 2, 5
+LONGEST = 5  # characters of an n-gram
 # Of a text: the rest is not read. It is more than any model reads, and a text cannot hold up the prepare thread.
 MOST_CHARACTERS = 20_000
 TOGETHER = 1 << 12  # characters hashed at once: what comes of them stays in a core's cache
@@ -131,16 +131,17 @@ def _grams(texts: Sequence[str]) -> _Grams:
     owners = np.repeat(np.arange(len(texts), dtype=np.uint32), np.fromiter(map(len, words), np.int64, len(words)))
     blank = _blank(codes)
     codes[blank] = BLANK
+    alone = np.flatnonzero(~blank)
+    buckets, starts, middles = [_mixed(codes[alone]) & np.uint32(BUCKETS - 1)], [alone], [alone]
     hashes, inside = codes, ~(blank[:-1] & blank[1:])
-    buckets, starts, middles = [], [], []
-    for size in range(SHORTEST, LONGEST + 1):
-        if size > SHORTEST:  # what was the last character is now within: no blank may be there
+    for size in range(2, LONGEST + 1):
+        if size > 2:  # what was the last character is now within: no blank may be there
             inside = inside[:-1] & ~blank[size - 2 : -1]
         hashes = _mixed(hashes[:-1] * np.uint32(31) + codes[size - 1 :])
         at = np.flatnonzero(inside)
         buckets.append(hashes[at] & np.uint32(BUCKETS - 1))
         starts.append(at)
-        middles.append(at + size // 2 - (blank[at + 1] if size == SHORTEST else 0))
+        middles.append(at + size // 2 - (blank[at + 1] if size == 2 else 0))
     return _Grams(
         np.concatenate(buckets), owners[np.concatenate(starts)], np.concatenate(middles).astype(np.intp), len(codes)
     )

@@ -36,6 +36,8 @@ def engine(recipe: Frame) -> Answer:
     gc.freeze()  # what is loaded stays: no collection needs to look at torch's objects again
 
     def answer(request: Frame) -> Frame:
+        if "log_level" in request.header:
+            logs.set_level(request.header["log_level"])
         if request.header.get("wanted") == "offer":
             return Frame({"offer": loaded.offer}, tuple(head.weights for head in loaded.characters.values()))
         return predictions_frame(loaded.infer(tokens_of(request)))

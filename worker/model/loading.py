@@ -17,7 +17,8 @@ from worker.model.characters import BUCKETS, CharacterLogits
 from worker.model.folder import HEAD_WEIGHTS, ModelFolder
 from worker.model.tokens import TokensRecipe
 
-CHARACTERS = "characters"  # in a head's file, beside weight and bias
+# In a head's file, beside weight and bias. Change the name with the n-grams: weights for others do not fit then.
+CHARACTERS = "ngrams"
 # Not weights: tables and masks that older checkpoints have kept beside them.
 BUFFERS = (".position_ids", ".token_type_ids", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".inv_freq")
 AMPERE = 8  # the first CUDA generation that computes bfloat16 itself
