@@ -10,7 +10,7 @@ from functools import partial
 
 from worker.clusters.none import NoClusters
 from worker.clusters.process import ClusterProcess
-from worker.clusters.recipe import DAY_MS, Recipe
+from worker.clusters.recipe import DAY_MS, HOUR_MS, Recipe
 from worker.clusters.sampling import Offering
 from worker.clusters.shared import Sending, SharedClusters
 from worker.clusters.table import Table
@@ -61,7 +61,12 @@ def recipe_of(settings: Settings) -> Recipe:
         warmup=clusters.warmup,
         unassigned_quantile=clusters.unassigned_quantile,
         seed=clusters.seed,
-        dormant_after_ms=int(clusters.dormant_after_days * DAY_MS),
+        count_cap=clusters.count_cap,
+        window=clusters.window,
+        window_ms=clusters.window_h * HOUR_MS,
+        swap_ratio=clusters.swap_ratio,
+        dormant_after_ms=clusters.dormant_after_days * DAY_MS,
+        drift_cosine=clusters.drift_cosine,
     )
 
 

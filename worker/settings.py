@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from worker.clustersettings import ClusterSettings
 from worker.section import Fraction, Positive, Seconds, Section, TopicName
 from worker.textsettings import TextSettings
 
@@ -240,37 +241,6 @@ class ModelSettings(Section):
         if twice:
             raise ValueError(f"model: two classifiers are called {twice!r}; give each a name of its own")
         return self
-
-
-class ClusterSettings(Section):
-    """Incremental clusters (MiniBatchKMeans)."""
-
-    enabled: bool = Field(default=True, description="Assign clusters.")
-    table: str = Field(default="default", description="The table's name in results.")
-    topic: TopicName = Field(default="tagstream-clusters", description="The table of all workers; compacted.")
-    sample_topic: TopicName = Field(
-        default="tagstream-cluster-samples", description="What the learner learns from: embeddings, no texts."
-    )
-    event_topic: TopicName = Field(
-        default="tagstream-cluster-events", description="What happens to ids: born, split, merged, drifted, retired."
-    )
-    encoder: str | None = Field(
-        default=None,
-        description="Directory, hub id, or `minilm`: gives the embeddings. Default: the base of model.path.",
-    )
-    k: Annotated[int, Field(ge=2)] = Field(default=32, description="Number of clusters.")
-    warmup: Positive = Field(default=2000, description="Texts before the first table; until then all are unassigned.")
-    unassigned_quantile: Fraction = Field(
-        default=0.05, description="Share of known texts that may count as far from everything."
-    )
-    samples_per_s: Seconds = Field(
-        default=200.0, description="Texts a second that each worker offers to the learner, at most."
-    )
-    dormant_after_days: Positive = Field(
-        default=14, description="A cluster is retired at the earliest so long after its last text."
-    )
-    names: bool = Field(default=True, description="Name clusters by their most typical words.")
-    seed: int = Field(default=0, description="Of the learner.")
 
 
 class ReviewSettings(Section):
