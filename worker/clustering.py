@@ -26,6 +26,7 @@ from worker.kafka.source import KafkaSource
 from worker.learning import LearnerRole, Memory, Publishing
 from worker.rules import make_redaction
 from worker.settings import Settings
+from worker.text.stopwords import LANGUAGES, stop_words
 from worker.types import Clusters, Partition, Record
 
 FETCH_WAIT_MS = 500  # a table is no hurry
@@ -67,6 +68,7 @@ def recipe_of(settings: Settings) -> Recipe:
         swap_ratio=clusters.swap_ratio,
         dormant_after_ms=clusters.dormant_after_days * DAY_MS,
         drift_cosine=clusters.drift_cosine,
+        names=clusters.names,
     )
 
 
@@ -102,7 +104,11 @@ def make_shared(settings: Settings, encoder: str, connection: Connection, *, wri
 def _offering(settings: Settings) -> Offering:
     clusters = settings.clusters
     return Offering(
-        per_s=clusters.samples_per_s, names=clusters.names, clock=time.monotonic, redact=make_redaction(settings)
+        per_s=clusters.samples_per_s,
+        names=clusters.names,
+        clock=time.time,
+        redact=make_redaction(settings),
+        stop_words=stop_words(LANGUAGES),
     )
 
 

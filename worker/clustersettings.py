@@ -23,7 +23,8 @@ class ClusterSettings(Section):
         default="tagstream-cluster-samples", description="What the learner learns from: embeddings, no texts."
     )
     event_topic: TopicName = Field(
-        default="tagstream-cluster-events", description="What happens to ids: born, split, merged, drifted, retired."
+        default="tagstream-cluster-events",
+        description="What happens to ids: born, split, merged, drifted, retired, renamed.",
     )
     encoder: str | None = Field(
         default=None,
@@ -41,7 +42,10 @@ class ClusterSettings(Section):
         default=200, description="Texts that a centre stands for, at most: with more it follows its topic more slowly."
     )
     window: Positive = Field(default=4000, description="Recent texts that splits and merges are judged on, at most.")
-    window_h: Positive = Field(default=24, description="Hours that they are spread over, by their own time.")
+    window_h: Positive = Field(
+        default=24,
+        description="Hours that they are spread over, by their own time; older ones too where these have few.",
+    )
     swap_ratio: Annotated[float, Field(ge=1.0)] = Field(
         default=3.0, description="A split must gain so many times what the merge costs that makes room for it."
     )

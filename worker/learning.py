@@ -8,17 +8,19 @@ kept but on the topics: after every rebalance and every failure it starts again 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import structlog
 
 from worker.child import Lost
 from worker.clusters.child import Learned, LearnerProcess
+from worker.clusters.orders import Order
 from worker.clusters.recipe import Recipe
 from worker.clusters.samples import Samples
 from worker.clusters.table import Table
-from worker.clusters.wire import Pair, Versioned, event_records, records, samples_of
+from worker.clusters.wire import ORDER_KEY, Pair, Versioned, event_records, order_of, records, samples_of
 from worker.errors import DeliveryFailed, DeliveryRefused, Stop, TagstreamError
 from worker.inflight import InFlight
 from worker.types import Batch, Delivery, Outcome, Output, Partition, Record, Source
@@ -129,9 +131,11 @@ class LearnerRole:
             if self._learner is None or self._epoch != batch.epoch:
                 self._delivery.deliver(Outcome(batch, ()))
             return
-        learner = self._learner_of(batch.epoch)
-        samples = _samples(batch.records, self._recipe.table, self._publishing.encoder)
-        learned = learner.learn(samples) if samples else None
+        learner, learned = self._learner_of(batch.epoch), None
+        for piece in _pieces(batch.records, self._recipe.table, self._publishing.encoder):
+            came = learner.learn(piece) if isinstance(piece, Samples) else learner.obey(*piece)
+            if came is not None:
+                learned = Learned(came.table, [*(learned.events if learned else ()), *came.events])
         if learned is not None and batch.epoch == self._source.epoch:
             self._publish(learned, batch)
 
@@ -156,10 +160,12 @@ class LearnerRole:
 
     def _publish(self, learned: Learned, batch: Batch) -> None:
         """The version, what happened to ids, and the offset of the samples learned, or nothing of it."""
+        if self._published is None and self._memory.newest() is not None:
+            raise DeliveryFailed("a first table has been made elsewhere")
         publishing, table = self._publishing, learned.table
         outputs = [
             *_outputs(publishing.table_topic, records(table, publishing.encoder, self._published), table),
-            *_outputs(publishing.event_topic, event_records(learned.events, table), table),
+            *_outputs(publishing.event_topic, event_records(learned.events, table, self._published), table),
         ]
         offsets: dict[Partition, int] = dict.fromkeys(batch.offsets, table.position)
         self._delivery.deliver(Outcome(replace(batch, records=(), offsets=offsets), (), tuple(outputs)))
@@ -169,6 +175,26 @@ class LearnerRole:
         if self._learner is not None:
             self._learner.close()
         self._learner, self._published = None, None
+
+
+def _pieces(found: Iterable[Record], table: str, encoder: str) -> Iterator[Samples | tuple[Order, int]]:
+    """Samples, and orders with their offsets between them, as they came."""
+    for is_order, run in groupby(found, lambda record: record.key == ORDER_KEY):
+        if is_order:
+            yield from _orders(run, table)
+        elif (samples := _samples(run, table, encoder)) is not None:
+            yield samples
+
+
+def _orders(found: Iterable[Record], table: str) -> Iterator[tuple[Order, int]]:
+    for record in found:
+        try:
+            order = order_of(record.value, table)
+        except ValueError:
+            log.warning("an order about clusters cannot be read and is passed over", record=str(record))
+            continue
+        if order is not None:
+            yield order, record.offset
 
 
 def _samples(found: Iterable[Record], table: str, encoder: str) -> Samples | None:

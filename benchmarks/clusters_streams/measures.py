@@ -44,20 +44,20 @@ def meaning(windows: Sequence[tuple[Ids, Ids]]) -> float:
 
 
 def lost_while_away(events: Sequence[Event], ids: Ids, classes: Ids, stream: Stream, dormant_after_ms: int) -> float:
-    """Ids that ended while their class was away, though it came back within the time that ids are kept for.
+    """Classes whose id ended while they were away, though they came back within the time that ids are kept for.
 
-    An id's class is the one it was given to most before its end. `ids` are those of the last texts of the stream.
+    A class's id is the one that most of its texts were given before. `ids` are those of the last texts of the stream.
     """
     if stream.away_ms is None:
         return 0.0
     coming, times_ms = classes[stream.order][-len(ids) :], stream.times_ms[-len(ids) :]
     lost = 0
     for event in events:
+        past = times_ms <= event.at_ms
         for one in set(event.parents) - set(event.children):
-            own = coming[(ids == one) & (times_ms <= event.at_ms)]
-            if len(own):
-                seen_ms = times_ms[coming == np.bincount(own).argmax()]
-                before, after = seen_ms[seen_ms <= event.at_ms], seen_ms[seen_ms > event.at_ms]
-                away = event.at_ms - before[-1] > stream.away_ms
-                lost += bool(away and len(after) and after[0] - before[-1] <= dormant_after_ms)
+            for topic in np.unique(coming[past & (ids == one)]):
+                if np.bincount(ids[past & (coming == topic)]).argmax() == one:
+                    before, after = times_ms[past & (coming == topic)], times_ms[~past & (coming == topic)]
+                    away = event.at_ms - before[-1] > stream.away_ms
+                    lost += bool(away and len(after) and after[0] - before[-1] <= dormant_after_ms)
     return float(lost)

@@ -24,7 +24,10 @@ assert code == 0, code
 heavy = [name for name in {HEAVY!r} if name in sys.modules]
 assert not heavy, heavy
 """
-SUBCOMMANDS = ("topics create", "topics describe", "dlq list", "dlq show", "dlq replay")
+SUBCOMMANDS = (
+    *("topics create", "topics describe", "dlq list", "dlq show", "dlq replay"),
+    *("clusters list", "clusters show", "clusters fit", "clusters evaluate", "clusters merge"),
+)
 
 
 def _python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,8 @@ from worker.clusters.assign import assign
 from worker.clusters.learner import CHUNK, Learner
 from worker.clusters.recipe import Recipe
 from worker.clusters.samples import Samples
+from worker.clusters.table import Table
+from worker.frames import Frame
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -180,6 +184,56 @@ def test_clusters_get_the_names_of_their_words():
     rows, truth = blobs(600)
     topics = [["refund", "card"], ["parcel", "late"], ["login", "password"], ["screen", "broken"]]
     learner = Learner(Recipe(k=4, warmup=300))
-    learner.learn(samples(rows, words=[["hello", *topics[t]] for t in truth]))
+    learner.learn(samples(rows, words=[["hello", *topics[t], f"only{i}"] for i, t in enumerate(truth)]))
     names = set(learner.table.names.values())
     assert {frozenset(name.split(", ")[:2]) for name in names} == {frozenset(topic) for topic in topics}
+
+
+def told(rows: np.ndarray, truth: np.ndarray, first: int, topics: list[str]) -> Samples:
+    """Messages that differ, about what each row's topic is called."""
+    return samples(
+        rows, first, [[topics[t], f"{topics[t]}s", f"only{first + i}"] for i, t in enumerate(truth.tolist())]
+    )
+
+
+def test_a_name_that_changes_is_an_event():
+    """People see that a cluster is called something else: once, when it is sure; nothing else happens to it."""
+    rows, truth = blobs(300 + 60 * CHUNK)
+    learner = Learner(Recipe(k=4, warmup=300))
+    learner.learn(told(rows[:300], truth[:300], 0, ["card", "parcel", "login", "screen"]))
+    born, before = learner.take_events(), learner.table
+    assert [event.kind for event in born] == ["born"] * 4
+    learner.learn(told(rows[300:], truth[300:], 300, ["card", "parcel", "login", "tablet"]))
+    (renamed,) = learner.take_events()
+    (one,) = renamed.parents
+    assert (renamed.kind, renamed.children) == ("renamed", (one,))
+    assert before.names[one] == "screen, screens"
+    assert learner.table.names[one].startswith("tablet, tablets")
+    others = set(before.ids) - {one}
+    assert {i: before.names[i] for i in others} == {i: learner.table.names[i] for i in others}
+
+
+def test_names_survive_their_learner():
+    """Another learner goes on from what the table keeps: the same names, and no event tells otherwise."""
+    rows, truth = blobs(300 + 8 * CHUNK)
+    topics = ["card", "parcel", "login", "screen"]
+    learner = Learner(Recipe(k=4, warmup=300))
+    learner.learn(told(rows[:300], truth[:300], 0, topics))
+    after = Learner(Recipe(k=4, warmup=300), Table.from_frame(Frame.from_bytes(learner.table.to_frame().to_bytes())))
+    assert after.table.words == learner.table.words
+    after.recall(told(rows[:300], truth[:300], 0, topics))
+    after.learn(told(rows[300:], truth[300:], 300, topics))
+    assert after.table.version == 9
+    assert after.table.names == learner.table.names
+    assert after.take_events() == []
+
+
+def test_switched_off_names_go():
+    """With `clusters.names: false` the next refresh forgets names and words; what a person called a cluster stays."""
+    rows, truth = blobs(300 + 4 * CHUNK)
+    learner = Learner(Recipe(k=4, warmup=300))
+    learner.learn(told(rows[:300], truth[:300], 0, ["card", "parcel", "login", "screen"]))
+    called = replace(learner.table, named=frozenset([2]))
+    after = Learner(Recipe(k=4, warmup=300, names=False), called)
+    after.learn(samples(rows[300:], 300))
+    assert (after.table.names, after.table.words) == ({2: called.names[2]}, {})

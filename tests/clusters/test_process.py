@@ -21,7 +21,7 @@ from worker.clusters.sampling import Offering, Sampler
 RECIPE = Recipe(table="t", k=2, warmup=20)
 ROWS = np.tile(np.eye(2, 3, dtype=np.float32), (10, 1))
 TIMES = [None] * 20
-TEXTS = ["refund my card", "parcel came late"] * 10
+TEXTS = [f"{text} {word * 3}" for word in "abcdefghij" for text in ("refund my card", "parcel came late")]
 
 
 @pytest.fixture
@@ -138,3 +138,11 @@ def test_what_the_rate_leaves_out_is_counted():
     with closing(clusters):
         clusters.learn(ROWS, TEXTS, TIMES)
         assert clusters.left_out == 15
+
+
+def test_a_text_of_the_future_is_of_now():
+    """One wrong clock, or a whole batch of them, does not move the time of the table."""
+    offering = Offering(per_s=10, names=False, clock=lambda: 1000.0)
+    found = offering.samples(ROWS[:3], TEXTS[:3], [None, 999_000, 4_070_908_800_000])
+    assert found is not None
+    assert found.times_ms.tolist() == [0, 999_000, 1_000_000]

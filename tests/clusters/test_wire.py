@@ -17,6 +17,7 @@ from worker.clusters.samples import Samples
 from worker.clusters.spherical import normalise
 from worker.clusters.table import Table
 from worker.clusters.wire import Pair, Replica, event_records, records, sample_value, samples_of
+from worker.clusters.wordcounts import Words
 from worker.errors import Stop
 
 
@@ -30,7 +31,8 @@ def versions(count: int, seed: int = 0) -> list[Table]:
         size = 60 if not step else 256
         rows = normalise((topics[random.integers(0, 6, size)] + random.normal(size=(size, 8)) * 0.1).astype(np.float32))
         positions = np.arange(size) + step * 1000
-        learner.learn(Samples(rows, [["red", "card"]] * size, positions * 1000, positions))
+        words = [["red", "card", f"only{position}"] for position in positions.tolist()]
+        learner.learn(Samples(rows, words, positions * 1000, positions))
         found.append(learner.table)
     return found
 
@@ -42,6 +44,12 @@ def log_of(tables: list[Table]) -> list[Pair]:
     return pairs
 
 
+def words_of(table: Table, one: int) -> tuple[float, dict[str, float]]:
+    """Without what depends on other clusters."""
+    words = table.words.get(one, Words())
+    return words.weight, {word.word: word.weight for word in words.top}
+
+
 def assert_same(one: Table, other: Table) -> None:
     assert (one.name, one.version, one.ids, one.names) == (other.name, other.version, other.ids, other.names)
     assert (one.next_id, one.position, one.at_ms, one.threshold) == (
@@ -50,6 +58,7 @@ def assert_same(one: Table, other: Table) -> None:
         other.at_ms,
         other.threshold,
     )
+    assert [words_of(one, i) for i in one.ids] == [words_of(other, i) for i in other.ids]
     for field in ("centres", "anchors", "counts", "seen", "last_ms"):
         np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
         assert getattr(one, field).dtype == getattr(other, field).dtype
@@ -91,6 +100,25 @@ def test_compaction_never_makes_a_version_of_two(upto, data):
             assert_same(replica.newest.table, TABLES[replica.newest.table.version - 1])
     assert replica.newest is not None
     assert replica.newest.table.version == len(TABLES)
+
+
+def test_words_for_names_come_back():
+    """A learner that takes over has them: from the records alone it gives the same names."""
+    replica = Replica("default")
+    for pair in records(TABLES[-1], "enc", None):
+        replica.take(*pair)
+    assert replica.newest is not None
+    assert any(own.top for own in TABLES[-1].words.values())
+    assert replica.newest.table.words == {one: own for one, own in TABLES[-1].words.items() if own.weight}
+
+
+def test_words_that_have_changed_are_written():
+    """Else a learner that takes over would begin with older ones."""
+    table = TABLES[-1]
+    one = next(i for i, own in table.words.items() if own.top)
+    words = {**table.words, one: Words(table.words[one].weight + 1, table.words[one].top)}
+    changed = replace(table, version=table.version + 1, words=words)
+    assert [key for key, _ in records(changed, "enc", table)] == [f"default/{one}".encode(), b"default"]
 
 
 def test_only_what_has_changed_is_written():
@@ -145,7 +173,7 @@ def test_samples_come_back():
 
 def test_events_are_read_by_people():
     """An event says in JSON what happened to which ids."""
-    ((key, value),) = event_records([Event("merged", (3, 4), (3,), 0, 5, "they had become one topic")], TABLES[0])
+    ((key, value),) = event_records([Event("merged", (3, 4), (3,), 0, 5, "they had become one topic")], TABLES[0], None)
     assert key == b"default"
     assert value is not None
     assert b'"kind":"merged","parents":[3,4],"children":[3]' in value

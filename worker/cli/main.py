@@ -36,6 +36,7 @@ COMMANDS = {
     "tail": Entry("worker.cli.traffic", "Show results as they come.", "tail"),
     "dlq": Entry("worker.cli.dlq", "List, show and replay dead letters."),
     "feedback": Entry("worker.cli.feedback", "Collect corrections into a labelled set."),
+    "clusters": Entry("worker.cli.clusters", "Look at the shared clusters, fit, name, pin and merge them."),
     "broker": Entry("worker.cli.broker", "Run the embedded broker, for development."),
     "train": Entry("worker.cli.train", "Train a model on labelled texts."),
     "evaluate": Entry("worker.cli.evaluate", "Judge a model by labelled texts, beside TF-IDF."),

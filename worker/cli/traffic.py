@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from worker.cli.clusterlines import topic_line
 from worker.cli.options import print_json, with_json, with_settings
 from worker.errors import SettingsError, Stop
 
@@ -78,7 +79,8 @@ def tail(
 ) -> None:
     """Show the records of TOPICS (default: all outputs) as they are committed.
 
-    A result is a line of label, score, topic, cluster and id; texts are only shown with --json.
+    A result is a line of label, score, topic, cluster and id; texts, and the vectors of clusters, are only shown with
+    --json.
     """
     from worker.kafka.reading import Reader
     from worker.kafka.security import Connection
@@ -140,6 +142,9 @@ def human_line(record: Record) -> str:
         source = f"{told.get(headers.SOURCE_TOPIC, '?')}[{told.get(headers.SOURCE_PARTITION, '?')}]"
         return _line("DEAD", "", told[headers.ERROR_REASON], "", f"{source}@{told.get(headers.SOURCE_OFFSET, '?')}")
     value = _json(record.value or b"")
+    clusters = topic_line(record.key, value if record.value is not None else None)
+    if clusters is not None:
+        return clusters
     if isinstance(value, dict) and "schema_version" in value:
         return _line(value["label"], value["score"], record.topic, _cluster(value.get("clusters")), value["id"])
     cluster = told.get(headers.CLUSTER, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.clusters.deepmap import mapped
 from worker.clusters.table import Table
 from worker.types import Assignments
 
@@ -20,7 +21,7 @@ def assign(table: Table, embeddings: NDArray[np.float32]) -> Assignments:
     usable = usable_rows(embeddings)
     if not usable.all():
         embeddings = np.where(usable[:, None], embeddings, np.float32(0))
-    cosines = embeddings @ table.centres.T
+    cosines = mapped(embeddings, table.map) @ table.centres.T
     nearest = cosines.argmax(axis=1)
     similarity = cosines[np.arange(count), nearest]
     near = usable & (similarity >= table.threshold)

@@ -11,6 +11,7 @@ from worker.frames import Frame
 
 if TYPE_CHECKING:
     from worker.clusters.lineage import Event
+    from worker.clusters.orders import Order
     from worker.clusters.recipe import Recipe
     from worker.clusters.samples import Samples
     from worker.clusters.table import Table
@@ -44,10 +45,17 @@ class LearnerProcess:
 
     def learn(self, samples: Samples) -> Learned | None:
         """The newest version, if there is a new one."""
+        return self._learned(samples.to_frame())
+
+    def obey(self, order: Order, position: int) -> Learned | None:
+        """See `Learner.obey`; the newest version, if there is a new one."""
+        return self._learned(Frame({"order": asdict(order), "position": position}))
+
+    def _learned(self, request: Frame) -> Learned | None:
         from worker.clusters.lineage import Event
         from worker.clusters.table import Table
 
-        reply = self._child.ask(samples.to_frame())
+        reply = self._child.ask(request)
         if not reply.header:
             return None
         events = [Event(**event) for event in reply.header["events"]]
@@ -59,10 +67,11 @@ class LearnerProcess:
 
 
 def learning(begin: Frame) -> Answer:
-    """Learns from samples; answers with the new table and events, or `UNCHANGED`."""
+    """Learns from samples and obeys orders; answers with the new table and events, or `UNCHANGED`."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     from worker.clusters.learner import Learner
+    from worker.clusters.orders import Order
     from worker.clusters.recipe import Recipe
     from worker.clusters.samples import Samples
     from worker.clusters.table import Table
@@ -73,12 +82,13 @@ def learning(begin: Frame) -> Answer:
     learner = Learner(Recipe(**begin.header["recipe"]), table)
 
     def answer(request: Frame) -> Frame:
-        samples = Samples.from_frame(request)
-        if request.header["recall"]:
-            learner.recall(samples)
-            return UNCHANGED
         before = learner.table.version
-        learner.learn(samples)
+        if order := request.header.get("order"):
+            learner.obey(Order(order["kind"], tuple(order["ids"]), order["name"]), request.header["position"])
+        elif request.header["recall"]:
+            learner.recall(Samples.from_frame(request))
+        else:
+            learner.learn(Samples.from_frame(request))
         if learner.table.version == before:
             return UNCHANGED
         header, arrays = learner.table.to_frame()

@@ -31,9 +31,13 @@ class Draft:
         self.events: list[Event] = []
 
     def merge(self, one: int, other: int) -> int:
-        """The heavier keeps its id; the place of the other is free then, and returned."""
-        kept, gone = (one, other) if self.counts[one] >= self.counts[other] else (other, one)
-        self._tell("merged", (kept, gone), (self.ids[kept],), int(self.counts[gone]), "they had become one topic")
+        """One that a person has pinned or named keeps its id, else the heavier; the other's place is free then."""
+        kept, gone = (one, other) if self._weight(one) >= self._weight(other) else (other, one)
+        return self.absorb(kept, gone, "they had become one topic")
+
+    def absorb(self, kept: int, gone: int, reason: str) -> int:
+        """`kept` goes on for both; the place of the other is free then, and returned."""
+        self._tell("merged", (kept, gone), (self.ids[kept],), int(self.counts[gone]), reason)
         weights = self.counts[[kept, gone]].astype(np.float32)
         self.centres[kept] = normalise((weights @ self.centres[[kept, gone]])[None])[0]
         self.counts[kept] = min(self.counts[kept] + self.counts[gone], self._cap)
@@ -69,6 +73,14 @@ class Draft:
         )
         self.ids[place], self.anchors[place], self.seen[place] = new, self.centres[place], 0
 
+    def remove(self, place: int) -> None:
+        """A place that is free, and stays so."""
+        del self.ids[place], self.origins[place]
+        self.centres, self.anchors = np.delete(self.centres, place, axis=0), np.delete(self.anchors, place, axis=0)
+        self.counts, self.seen, self.last_ms = (
+            np.delete(numbers, place) for numbers in (self.counts, self.seen, self.last_ms)
+        )
+
     def done(self) -> Table:
         """The same version still: who publishes counts them."""
         return replace(
@@ -79,12 +91,18 @@ class Draft:
             counts=self.counts,
             seen=self.seen,
             last_ms=self.last_ms,
+            named=self._table.named & set(self.ids),
+            pinned=self._table.pinned & set(self.ids),
             next_id=self.next_id,
         )
 
     def _new_id(self) -> int:
         self.next_id += 1
         return self.next_id - 1
+
+    def _weight(self, place: int) -> tuple[bool, bool, int]:
+        one = self.ids[place]
+        return one in self._table.pinned, one in self._table.named, int(self.counts[place])
 
     def _capped(self, count: int) -> int:
         return min(max(count, 1), self._cap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["born", "split", "merged", "drifted", "retired"]
+Kind = Literal["born", "split", "merged", "drifted", "retired", "renamed"]
 
 
 @dataclass(frozen=True, slots=True)

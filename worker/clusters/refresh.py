@@ -52,7 +52,8 @@ def refresh(
         draft.split(place, freed(draft, table, payer), two, np.bincount(nearest(rows, two), minlength=2).tolist())
     settle(draft, window)
     for place in range(len(draft.ids)):
-        if float(draft.centres[place] @ draft.anchors[place]) < recipe.drift_cosine:
+        moved = float(draft.centres[place] @ draft.anchors[place]) < recipe.drift_cosine
+        if moved and draft.ids[place] not in table.pinned:
             draft.drift(place)
     return draft, judged
 
@@ -70,7 +71,9 @@ def judge(table: Table, window: Matrix, groups: Groups, recipe: Recipe, random: 
         prices[(table.ids[place],)] = 0.0
     for (one, other), cost in costs(window, groups, table.centres, random).items():
         prices[(table.ids[one], table.ids[other])] = max(cost, 0.0)
+    prices = {payer: price for payer, price in prices.items() if not payer or set(payer) - table.pinned}
     gained = {table.ids[i]: gain for i, gain in worth.items() if gain > MIN_GAIN * len(groups[i])}
+    gained = {one: gain for one, gain in gained.items() if one not in table.pinned}
     return Judgement(gained, prices)
 
 

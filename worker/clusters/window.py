@@ -9,9 +9,9 @@ SLOTS = 24  # of the span: an hour each of a day
 
 
 class Window:
-    """Up to `size` rows, none older than `span_ms`. Where there are too many, the fullest hours give theirs up first.
-
-    So a burst does not push out the quiet night before it. Times are the samples' own, in milliseconds.
+    """Up to `size` rows of the last `span_ms`; where these are fewer, older ones too, so that a slow stream is judged
+    by as many as a fast one. Where there are too many, the fullest hours give theirs up first: a burst does not push
+    out the quiet night before it. Times are the samples' own, in milliseconds.
     """
 
     def __init__(self, *, size: int, span_ms: int) -> None:
@@ -25,9 +25,16 @@ class Window:
         """`random` chooses who leaves."""
         self.rows = np.concatenate((self.rows, rows)) if len(self.rows) else rows
         self._times_ms = np.concatenate((self._times_ms, times_ms))
-        kept = np.flatnonzero(self._times_ms > self._times_ms.max() - self._span_ms)
+        kept = self._recent()
         kept = kept[_spread(self._times_ms[kept] // self._slot_ms, self._size, random)]
         self.rows, self._times_ms = self.rows[kept], self._times_ms[kept]
+
+    def _recent(self) -> NDArray[np.intp]:
+        """Those of the span, and the newest of all until there are `size`."""
+        recent = np.flatnonzero(self._times_ms > self._times_ms.max() - self._span_ms)
+        if len(recent) >= self._size:
+            return recent
+        return np.sort(np.argsort(self._times_ms, kind="stable")[-self._size :])
 
 
 def _spread(slots: NDArray[np.int64], size: int, random: np.random.Generator) -> NDArray[np.intp]:

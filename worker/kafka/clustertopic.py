@@ -10,8 +10,9 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from schemas.clusters import ClusterEvent
 from worker.clusters.table import Table
-from worker.clusters.wire import Replica, Versioned
+from worker.clusters.wire import Replica, Versioned, event_of
 from worker.errors import Stop
 from worker.kafka.client import make_consumer
 from worker.kafka.delivery import pause_s
@@ -27,12 +28,30 @@ JOIN_S = 5.0
 
 def read_table(options: Mapping[str, Any], topic: str, table: str) -> Versioned | None:
     """The newest whole version; None before the first. Waits for a transaction that is open there. Raises `Stop`."""
+    newest = None
+    for newest in read_versions(options, topic, table):  # noqa: B007
+        pass
+    return newest
+
+
+def read_versions(options: Mapping[str, Any], topic: str, table: str) -> Iterator[Versioned]:
+    """Every whole version that compaction has left, in their order. Otherwise as `read_table`."""
     replica = Replica(table)
     with Reader(options) as reader:
         (partition,) = reader.partitions([topic])
         for record in reader.read_settled(partition):
-            replica.take(record.key, record.value)
-    return replica.newest
+            if replica.take(record.key, record.value) and replica.newest is not None:
+                yield replica.newest
+
+
+def read_events(options: Mapping[str, Any], topic: str, table: str) -> Iterator[ClusterEvent]:
+    """All that has happened to a table's ids, in its order. Raises `Stop`."""
+    with Reader(options) as reader:
+        (partition,) = reader.partitions([topic])
+        for record in reader.read_settled(partition):
+            event = event_of(record.value)
+            if event is not None and event.table == table:
+                yield event
 
 
 def read_samples(options: Mapping[str, Any], topic: str, starts_ms: list[int], end: int, most: int) -> Iterator[Record]:

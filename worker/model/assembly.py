@@ -72,6 +72,11 @@ def _in_int8(
     return lower
 
 
+def encoder_of(recipe: EngineRecipe) -> ModelFolder:
+    """What gives the embeddings, without a head. Raises `SettingsError`."""
+    return _folders(recipe)[0].without_head()
+
+
 def engine_of(folder: ModelFolder, recipe: EngineRecipe) -> TransformersEngine:
     """An encoder that was read already, alone."""
     return _engine(recipe, folder, [])

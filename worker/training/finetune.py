@@ -137,7 +137,7 @@ def write_classifier(fit: Fit, corpus: Corpus, job: Job, options: FineTuning, *,
     with new_directory(job.out) as built:
         with quiet():
             model.to("cpu").save_pretrained(built)
-        _copy_companions(job.base, built)
+        copy_companions(job.base, built)
         trained = finish(built, corpus, job, fitted, valid=fit.valid, test=test, progress=progress)
         _refuse_unshared(job, fit.top, built)
     return trained
@@ -168,7 +168,7 @@ def _answered(model: Any, part: list[Row], rows: Rows) -> Answered | None:
     return Answered(answer(model, part, rows), tuple(row["text"] for row in part)) if part else None
 
 
-def _copy_companions(base: ModelFolder, built: Path) -> None:
+def copy_companions(base: ModelFolder, built: Path) -> None:
     """Tokenizer, prompt, longest text and pooling as they are in the base: what reads otherwise could not be shared."""
     inside = PurePosixPath(base.encoder.relative_to(base.root).as_posix())
     ours = {MANIFEST, HEAD_WEIGHTS, str(inside / "config.json")}
