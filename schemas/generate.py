@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from schemas.clusters import ClusterEvent, ClusterHeader, ClusterMap, ClusterOrder, ClusterRecord, ClusterSample
 from schemas.messages import SCHEMA_VERSION, Feedback, TaggedMessage, TextMessage
 
 FOLDER = Path(__file__).parent
@@ -23,6 +24,12 @@ class _Written(GenerateJsonSchema):
 def generated() -> dict[str, str]:
     """File name → content of every schema: sorted, so that a difference is a change of the contract."""
     documents = {
+        "cluster-event": ClusterEvent.model_json_schema(),
+        "cluster-header": ClusterHeader.model_json_schema(),
+        "cluster-map": ClusterMap.model_json_schema(),
+        "cluster-order": ClusterOrder.model_json_schema(),
+        "cluster-record": ClusterRecord.model_json_schema(),
+        "cluster-sample": ClusterSample.model_json_schema(),
         "feedback": Feedback.model_json_schema(),
         "text-message": TextMessage.model_json_schema(),
         "tagged-message": _open(TaggedMessage.model_json_schema(mode="serialization", schema_generator=_Written)),
