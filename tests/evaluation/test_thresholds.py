@@ -75,6 +75,14 @@ def test_the_threshold_by_hand(
     assert (found.valid.precision, found.valid.recall, found.valid.unsure) == (precision, recall, unsure)
 
 
+def test_a_precision_is_not_bought_with_texts_that_are_wrong() -> None:
+    """Where all spams score high, a goal of 0.75 lets in no lower score: it would find no further spam."""
+    found = multi((["spam"], [0.1, 0.9]), (["spam"], [0.1, 0.8]), (["spam"], [0.1, 0.8]), ([], [0.1, 0.2]), labels=PAIR)
+    chosen = choose(parse_target("precision=0.75:spam"), found)
+    assert chosen.at == pytest.approx(0.5)
+    assert (chosen.valid.precision, chosen.valid.recall) == (1.0, 1.0)
+
+
 def test_a_goal_out_of_reach_is_said() -> None:
     """A missed spam is beyond any threshold: the nearest one is named, and that it falls short."""
     found = choose(parse_target("recall=0.9:spam"), SPAM)

@@ -29,6 +29,8 @@ NAMED = (
     "delivery.transactional_id_prefix",
 )
 
+CLUSTERED = ("clusters.topic", "clusters.sample_topic", "clusters.event_topic")
+
 _COMPOSED = ("input.topics", "policy.routes", "policy.review")
 
 
@@ -38,9 +40,9 @@ class Site:
     `bootstrap` is a listener that lets everybody do everything.
     """
 
-    def __init__(self, bootstrap: str, unique: Callable[[str], str]) -> None:
+    def __init__(self, bootstrap: str, unique: Callable[[str], str], *, clusters: bool = False) -> None:
         self.bootstrap = bootstrap
-        self.names = {setting: unique(setting) for setting in NAMED}
+        self.names = {setting: unique(setting) for setting in (*NAMED, *(CLUSTERED if clusters else ()))}
         topics = [name for setting, name in self.names.items() if setting not in NAMED[-2:]]
         with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
             admin.create_topics([NewTopic(topic, 1, 1) for topic in topics])
@@ -56,7 +58,9 @@ class Site:
             f'policy.routes={{"a": "{names["policy.routes"]}"}}',
             f'policy.review={{"topic": "{names["policy.review"]}", "below": 0.1}}',
             *(f"{setting}={names[setting]}" for setting in NAMED if setting not in _COMPOSED),
-            *("clusters.enabled=false", "http.port=0", "delivery.delivery_timeout_s=12", *more),
+            *(f"{setting}={names[setting]}" for setting in CLUSTERED if setting in names),
+            f"clusters.enabled={str(CLUSTERED[0] in names).lower()}",
+            *("http.port=0", "delivery.delivery_timeout_s=12", *more),
         ]
 
     def run(self, connection: Connection, *more: str, meanwhile: Callable[[], None] | None = None) -> None:

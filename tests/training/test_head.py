@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,9 @@ def test_the_directory_needs_nothing_else(encoder: Path, tmp_path: Path) -> None
     assert {"model.safetensors", "tokenizer.json", "1_Pooling/config.json", "head.safetensors", "README.md"} <= written
     assert "training_args.bin" not in written
     assert {path.name for path in tmp_path.iterdir()} == {"model", "cache"}
+    card = (tmp_path / "model" / "README.md").read_text("utf-8")
+    plots = re.findall(r"!\[[\w-]+\]\((plots/[\w-]+\.svg)\)", card)
+    assert {"plots/reliability.svg", "plots/coverage.svg"} <= set(plots) <= written
     shown = "".join((tmp_path / "model" / file).read_text("utf-8") for file in ("README.md", "report.html"))
     assert not [example.text for example in corpus.test if example.text in shown]
 

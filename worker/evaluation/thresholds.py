@@ -91,15 +91,23 @@ def refuse_unknown(targets: Sequence[Target], labels: Sequence[str]) -> None:
 
 
 def choose(target: Target, valid: Answers, test: Answers | None = None) -> Threshold:
-    """For a precision the lowest score that reaches it, for a recall the highest: both give up least of the other."""
+    """For a precision the score that reaches it with most of the label found, for a recall the highest that reaches it.
+
+    Of scores that find as much the highest: what lies below it only gets wrong texts the label.
+    """
     scores, would, true = _column(target.label, valid)
     candidates = np.unique(scores[would])[::-1]
     if not len(candidates):
         return Threshold(target, 1.0, False, _attained(target.label, 1.0, valid), _on_test(target.label, 1.0, test))
     reached = _values(target, candidates, scores[would], true[would], int(true.sum()))
     good = np.flatnonzero(reached >= target.goal)
-    # Highest first: the last good one is the lowest. What falls short is taken where it falls least short.
-    place = int(reached.argmax()) if not len(good) else int(good[-1] if target.measure == "precision" else good[0])
+    if not len(good):
+        place = int(reached.argmax())  # where it falls least short
+    elif target.measure == "recall":
+        place = int(good[0])  # highest first
+    else:
+        hits = np.array([(true[would] & (scores[would] >= candidates[i])).sum() for i in good])
+        place = int(good[hits.argmax()])
     at = _between(candidates, place)
     return Threshold(target, at, bool(len(good)), _attained(target.label, at, valid), _on_test(target.label, at, test))
 

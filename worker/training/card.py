@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from worker.evaluation.outcome import Evaluation
 from worker.evaluation.terminal import worst
@@ -24,13 +25,17 @@ def card(
     chosen: Mapping[str, float | int | str],
     evaluation: Evaluation | None,
     no_baseline: str = "",
+    plots: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Markdown. The same training gives the same card. `no_baseline`: why there is none beside it."""
+    """Markdown. The same training gives the same card. `no_baseline`: why there is none beside it. `plots`: their
+    titles, and the files beside the card.
+    """
     blocks = [
         *_what(job, manifest, evaluation),
         *_use(job, manifest),
         *_data(corpus),
         *(_quality(evaluation, no_baseline) if evaluation else NOTHING_KNOWN),
+        *_plots(plots),
         *_compared(job.compared),
         *_making(job, manifest, chosen),
     ]
@@ -48,6 +53,13 @@ def _what(job: Job, manifest: Manifest, evaluation: Evaluation | None) -> Iterat
     how = {"head": "a linear head on the frozen encoder", "full": "all layers trained"}
     tune = how.get(job.tune, f"the layers {job.tune} trained")
     yield f"Made of {_cell(job.base.name)} by tagstream, {tune}, on the features {manifest.features}."
+
+
+def _plots(plots: Mapping[str, str]) -> Iterator[str]:
+    if plots:
+        yield "### Plots"
+        yield from (f"![{_cell(title)}]({file})" for title, file in plots.items())
+        yield "All of it on one page, with what is sliced by length: [report.html](report.html)."
 
 
 def _use(job: Job, manifest: Manifest) -> Iterator[str]:

@@ -24,6 +24,7 @@ from worker.training.progress import Progress
 
 CARD = "README.md"
 REPORT = "report.html"
+PLOTS = "plots"
 LIBRARIES = ("torch", "transformers", "scikit-learn", "numpy")
 
 
@@ -83,12 +84,9 @@ def finish(
     folder = read_folder(str(built))
     beside = fit_beside(corpus, test, seed=job.seed, progress=progress) if test and job.beside else Beside()
     evaluation = _evaluation(folder, corpus, job, fitted, valid, test, beside)
-    written = card(job, corpus, manifest, fitted.chosen, evaluation, beside.left_out)
+    plots = _draw(built, evaluation) if evaluation and all(map(find_spec, ("matplotlib", "jinja2"))) else {}
+    written = card(job, corpus, manifest, fitted.chosen, evaluation, beside.left_out, plots)
     (built / CARD).write_text(written, encoding="utf-8")
-    if evaluation is not None and all(map(find_spec, ("matplotlib", "jinja2"))):
-        from worker.evaluation.page import page
-
-        (built / REPORT).write_text(page(evaluation), encoding="utf-8")
     return Trained(
         out=str(job.out),
         revision=folder.revision,
@@ -100,6 +98,20 @@ def finish(
         no_baseline=beside.left_out,
         compared=job.compared,
     )
+
+
+def _draw(built: Path, evaluation: Evaluation) -> dict[str, str]:
+    """The report, and the plots that the card shows: title and file."""
+    from worker.evaluation.page import page
+    from worker.evaluation.plots import draw
+
+    (built / REPORT).write_text(page(evaluation), encoding="utf-8")
+    (built / PLOTS).mkdir()
+    shown: dict[str, str] = {}
+    for name, svg in draw(evaluation).items():
+        shown[name] = f"{PLOTS}/{name}.svg"
+        (built / shown[name]).write_text(svg, encoding="utf-8")
+    return shown
 
 
 def counts_of(corpus: Corpus) -> dict[str, int]:
