@@ -27,7 +27,8 @@ from worker.types import Batch, Delivery, Outcome, Output, Partition, Record, So
 
 log = structlog.get_logger()
 
-POLL_S = 0.5
+POLL_S = 0.05
+REST_S = 0.45  # between two polls without samples: brokers that answer at once would keep a core busy
 MAX_SAMPLES = 1000  # of a poll
 JOIN_S = 10.0
 RESTART_S = 5.0  # after a learner's death, which may come again
@@ -106,6 +107,7 @@ class LearnerRole:
     def _turn(self) -> None:
         batch = self._source.poll(POLL_S, MAX_SAMPLES)
         if batch is None:
+            self._stop.wait(REST_S)
             return
         self._in_flight.add(batches=1)
         try:

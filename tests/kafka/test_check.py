@@ -87,6 +87,11 @@ def settings(tmp_path: Path, kafka: str, topic_factory: TopicFactory, unique: Ca
         "input": {"topics": [topic_factory("input")]},
         "output": {"topic": topic_factory("output")},
         "dead_letter": {"topic": topic_factory("dead", configs={"max.message.bytes": "2000000"})},
+        "clusters": {
+            "topic": topic_factory("clusters", configs={"cleanup.policy": "compact"}),
+            "sample_topic": topic_factory("samples"),
+            "event_topic": topic_factory("events"),
+        },
         "model": {"path": str(model), "labels": {"LABEL_0": "ham", "LABEL_1": "spam"}},
     }
 

@@ -152,7 +152,7 @@ def test_one_that_had_ended_is_only_written(
     """Interrupted between training and writing: nothing is learned after all epochs, or after an early end."""
     whole = tuned(base, tmp_path / "whole", corpus_of(), Silence(), options=options)
     with monkeypatch.context() as patched:
-        patched.setattr(finetuning, "write_classifier", lambda *_: interrupt())
+        patched.setattr(finetuning, "write_classifier", lambda *_, **__: interrupt())
         with pytest.raises(KeyboardInterrupt):
             tuned(base, tmp_path / "out", corpus_of(), Silence(), options=options)
     again = Interrupting(10_000, interrupt)

@@ -20,6 +20,7 @@ from worker.types import Partition, Record
 
 T = TypeVar("T")
 
+SETTLE_S = 1.0
 PATIENCE_S = 60.0  # without any new output what is missing counts as lost
 
 
@@ -62,10 +63,12 @@ class Stream:
 
     def settle(self) -> None:
         """Read on until nothing more comes: a duplicate may follow its original."""
+        quiet_s = time.monotonic()
         for piece in self._pieces:
-            if not piece:
-                return
             self._take(piece)
+            quiet_s = time.monotonic() if piece else quiet_s
+            if time.monotonic() - quiet_s > SETTLE_S:
+                return
 
     def _take_pieces(self) -> Iterator[None]:
         """A turn for each piece, until outputs have stayed away for too long."""

@@ -22,7 +22,8 @@ from worker.types import Partition, Record
 
 log = structlog.get_logger()
 
-POLL_MS = 500
+POLL_MS = 50
+REST_S = 0.45  # between two polls: a table is no hurry, and brokers that answer at once would keep a core busy
 JOIN_S = 5.0
 
 
@@ -125,6 +126,7 @@ class TableFollower:
             try:
                 self._poll(self._consumer or self._open())
                 attempt = 0
+                self._closed.wait(REST_S)
             except Stop as stop:
                 fail(stop)
                 break

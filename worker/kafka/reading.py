@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from worker.kafka.input import record_of
 from worker.types import Partition, Record
 
 POLL_MS = 500
+# Of who follows: a broker that answers at once, with nothing, would keep a core busy.
+FOLLOW_MS, REST_S = 10, 0.02
 
 
 class Reader:
@@ -105,5 +108,7 @@ class Reader:
                 self.consumer.seek(TopicPartition(*partition), offset)
         while True:
             with explained():
-                polled = self.consumer.poll(timeout_ms=POLL_MS)
+                polled = self.consumer.poll(timeout_ms=FOLLOW_MS)
             yield [record_of(record) for records in polled.values() for record in records]
+            if not polled:
+                time.sleep(REST_S)
