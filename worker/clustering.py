@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -114,7 +115,7 @@ def _offering(settings: Settings) -> Offering:
 
 def _role(settings: Settings, encoder: str, connection: Connection) -> LearnerRole:
     clusters, options, in_flight = settings.clusters, connection.client_options(), InFlight()
-    recipe = recipe_of(settings)
+    recipe, stop = recipe_of(settings), threading.Event()
 
     def recall(table: Table) -> Iterator[Record]:
         slot_ms = recipe.window_ms // SLOTS
@@ -123,11 +124,12 @@ def _role(settings: Settings, encoder: str, connection: Connection) -> LearnerRo
 
     return LearnerRole(
         source=_source(settings, connection, in_flight),
-        delivery=_delivery(settings, connection),
+        delivery=_delivery(settings, connection, stop.is_set),
         in_flight=in_flight,
         memory=Memory(newest=lambda: read_table(options, clusters.topic, clusters.table), recall=recall),
         recipe=recipe,
         publishing=Publishing(encoder, clusters.topic, clusters.event_topic),
+        stop=stop,
     )
 
 
@@ -157,7 +159,7 @@ def _source(settings: Settings, connection: Connection, in_flight: InFlight) -> 
     )
 
 
-def _delivery(settings: Settings, connection: Connection) -> TransactionalDelivery:
+def _delivery(settings: Settings, connection: Connection, stopping: Callable[[], bool]) -> TransactionalDelivery:
     delivery, clusters = settings.delivery, settings.clusters
     return TransactionalDelivery(
         make=partial(
@@ -170,7 +172,7 @@ def _delivery(settings: Settings, connection: Connection) -> TransactionalDelive
         ),
         topics=(clusters.topic, clusters.event_topic),
         timeout_s=delivery.transaction_timeout_s,
-        stopping=lambda: False,
+        stopping=stopping,
     )
 
 

@@ -52,7 +52,10 @@ class Memory:
 
 
 class LearnerRole:
-    """A thread that learns while this worker has the partition of the samples, and waits while it has not."""
+    """A thread that learns while this worker has the partition of the samples, and waits while it has not.
+
+    `stop` ends it; `delivery` has to look at it where it waits for brokers.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class LearnerRole:
         memory: Memory,
         recipe: Recipe,
         publishing: Publishing,
+        stop: threading.Event,
     ) -> None:
         self._source = source
         self._delivery = delivery
@@ -73,7 +77,7 @@ class LearnerRole:
         self._learner: LearnerProcess | None = None
         self._epoch = -1
         self._published: Table | None = None
-        self._stop = threading.Event()
+        self._stop = stop
         self._thread: threading.Thread | None = None
 
     def start(self, fail: Callable[[Exception], None]) -> None:
