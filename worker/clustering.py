@@ -75,9 +75,10 @@ def recipe_of(settings: Settings) -> Recipe:
 
 def make_local(settings: Settings) -> Clusters:
     """A table that this worker learns for itself, in a process of its own."""
-    if not settings.clusters.enabled:
+    clusters = settings.clusters
+    if not clusters.enabled:
         return NoClusters()
-    return ClusterProcess(recipe=recipe_of(settings), offering=_offering(settings))
+    return ClusterProcess(recipe=recipe_of(settings), offering=make_offering(settings, per_s=clusters.samples_per_s))
 
 
 def make_shared(settings: Settings, encoder: str, connection: Connection, *, writes: bool) -> Shared:
@@ -93,7 +94,7 @@ def make_shared(settings: Settings, encoder: str, connection: Connection, *, wri
         follower = TableFollower(options, topic=clusters.topic, table=clusters.table, encoder=encoder)
     if not writes:
         return Shared(SharedClusters(follower, clusters.table, None), follower)
-    sending = Sending(clusters.sample_topic, encoder, _offering(settings))
+    sending = Sending(clusters.sample_topic, encoder, make_offering(settings, per_s=clusters.samples_per_s))
     try:
         role = _role(settings, encoder, connection)
     except BaseException:
@@ -102,11 +103,11 @@ def make_shared(settings: Settings, encoder: str, connection: Connection, *, wri
     return Shared(SharedClusters(follower, clusters.table, sending), follower, role)
 
 
-def _offering(settings: Settings) -> Offering:
-    clusters = settings.clusters
+def make_offering(settings: Settings, *, per_s: float) -> Offering:
+    """Takes samples, at most so many a second."""
     return Offering(
-        per_s=clusters.samples_per_s,
-        names=clusters.names,
+        per_s=per_s,
+        names=settings.clusters.names,
         clock=time.time,
         redact=make_redaction(settings),
         stop_words=stop_words(LANGUAGES),

@@ -20,7 +20,16 @@ from worker.clusters.orders import Order
 from worker.clusters.recipe import Recipe
 from worker.clusters.samples import Samples
 from worker.clusters.table import Table
-from worker.clusters.wire import ORDER_KEY, Pair, Versioned, event_records, order_of, records, samples_of
+from worker.clusters.wire import (
+    ORDER_KEY,
+    Pair,
+    Versioned,
+    event_records,
+    order_of,
+    records,
+    refuse_other_encoder,
+    samples_of,
+)
 from worker.errors import DeliveryFailed, DeliveryRefused, Stop, TagstreamError
 from worker.inflight import InFlight
 from worker.types import Batch, Delivery, Outcome, Output, Partition, Record, Source
@@ -151,8 +160,8 @@ class LearnerRole:
             return self._learner
         self._forget()
         found = self._memory.newest()
-        if found is not None and found.encoder != self._publishing.encoder:
-            raise Stop(f"the cluster table {self._recipe.table!r} is of another encoder: choose another clusters.table")
+        if found is not None:
+            refuse_other_encoder(found, self._publishing.encoder)
         self._published = found.table if found else None
         self._learner, self._epoch = LearnerProcess(self._recipe, self._published), epoch
         if self._published is not None:

@@ -116,7 +116,7 @@ def evaluate(
     """
     from worker.cli.clustertexts import Reading, embed, labels_of, read_texts
     from worker.clusters.judging import judged
-    from worker.kafka.clustertopic import refuse_other_encoder
+    from worker.clusters.wire import refuse_other_encoder
 
     _refuse_map(picture)
     found = _newest(settings)
@@ -163,22 +163,13 @@ def _silhouettes(embedded: Embedded, settings: Settings) -> dict[int, float]:
 
 def _fitted(settings: Settings, texts: list[Found], embedded: Embedded, k: int) -> Fitted:
     """Raises `SettingsError` where there is nothing to fit it on."""
-    from worker.clustering import recipe_of
+    from worker.clustering import make_offering, recipe_of
     from worker.clusters.fitting import first_table
-    from worker.clusters.sampling import Offering
-    from worker.rules import make_redaction
-    from worker.text.stopwords import LANGUAGES, stop_words
 
-    redact, now_ms = make_redaction(settings), int(time.time() * 1000)
+    now_ms = int(time.time() * 1000)
 
     def samples_of(rows: Matrix) -> Samples | None:
-        offering = Offering(
-            per_s=len(texts),
-            names=settings.clusters.names,
-            clock=time.time,
-            redact=redact,
-            stop_words=stop_words(LANGUAGES),
-        )
+        offering = make_offering(settings, per_s=len(texts))
         return offering.samples(rows, [text.text for text in texts], [now_ms] * len(texts))
 
     samples = samples_of(embedded.rows)

@@ -224,7 +224,7 @@ def _nearest(
 ) -> list[dict[str, Any]]:
     from worker.cli.clustertexts import Reading, embed, read_texts
     from worker.clusters.assign import assign
-    from worker.kafka.clustertopic import refuse_other_encoder
+    from worker.clusters.wire import refuse_other_encoder
 
     texts = read_texts(path, Reading(column, None, most=20_000, seed=settings.clusters.seed))
     embedded = embed(settings, texts)

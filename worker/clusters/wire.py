@@ -100,6 +100,15 @@ def event_of(value: bytes | None) -> ClusterEvent | None:
         return None
 
 
+def refuse_other_encoder(found: Versioned, encoder: str) -> None:
+    """Raises `Stop`: cosines between embeddings of two models mean nothing."""
+    if found.encoder != encoder:
+        raise Stop(
+            f"the cluster table {found.table.name!r} is of another encoder ({found.encoder}, here {encoder}):"
+            " set clusters.encoder to that one, or give clusters.table another name"
+        )
+
+
 class Replica:
     """The newest whole version of one table, from its topic's records in their order."""
 

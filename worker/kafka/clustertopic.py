@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 
 from schemas.clusters import ClusterEvent
 from worker.clusters.table import Table
-from worker.clusters.wire import Replica, Versioned, event_of
+from worker.clusters.wire import Replica, Versioned, event_of, refuse_other_encoder
 from worker.errors import Stop
 from worker.kafka.client import make_consumer
 from worker.kafka.delivery import pause_s
@@ -87,10 +87,11 @@ class TableFollower:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._consumer: KafkaConsumer | None = None
-        consumer = self._open()
-        end = consumer.end_offsets([self._partition])[self._partition]
-        while consumer.position(self._partition) < end:
-            self._poll(consumer)
+        try:
+            self._catch_up()
+        except BaseException:
+            self._drop()
+            raise
 
     @property
     def table(self) -> Table:
@@ -107,6 +108,12 @@ class TableFollower:
             self._drop()
         else:
             self._thread.join(JOIN_S)
+
+    def _catch_up(self) -> None:
+        consumer = self._open()
+        end = consumer.end_offsets([self._partition])[self._partition]
+        while consumer.position(self._partition) < end:
+            self._poll(consumer)
 
     @property
     def _partition(self) -> TopicPartition:
@@ -160,12 +167,3 @@ class TableFollower:
             except KafkaError:
                 log.debug("the consumer of the cluster table did not close cleanly")
             self._consumer = None
-
-
-def refuse_other_encoder(found: Versioned, encoder: str) -> None:
-    """Raises `Stop`: cosines between embeddings of two models mean nothing."""
-    if found.encoder != encoder:
-        raise Stop(
-            f"the cluster table {found.table.name!r} is of another encoder ({found.encoder}, here {encoder}):"
-            " set clusters.encoder to that one, or give clusters.table another name"
-        )
